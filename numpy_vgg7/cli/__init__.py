@@ -1,0 +1,20 @@
+"""The command line. `main` turns errors into exit codes; a command a function in the other files.
+
+0 fine, 1 unexpected, 2 usage, 3 bad input (one line, no traceback), 4 parity failed, 130 interrupted.
+"""
+
+import sys
+
+BAD_INPUT = 3
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    from numpy_vgg7.cli.commands import app
+    from numpy_vgg7.errors import VGG7Error
+
+    try:
+        app(prog_name="numpy-vgg7")
+    except VGG7Error as error:
+        print(f"numpy-vgg7: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)

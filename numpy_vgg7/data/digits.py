@@ -1,0 +1,15 @@
+"""The 1,797 handwritten digits that scikit-learn carries: 8x8 pixels, no download."""
+
+from numpy_vgg7.data.dataset import Dataset
+from numpy_vgg7.inputs import as_images, as_labels
+
+BRIGHTEST = 16  # pixels count the dots of a 4x4 block that are set (Alpaydin and Kaynak 1998)
+
+
+def load_digits(classes: int, image_size: int | None = None) -> Dataset:
+    """All digits, pixels scaled from 0..16 to 0..1, bright strokes on black."""
+    from sklearn.datasets import load_digits as load
+
+    digits = load()
+    images = as_images(digits.images / BRIGHTEST, image_size, "float32", "digits")
+    return Dataset("digits", images, as_labels(digits.target, len(images), classes, "digits"))

@@ -1,0 +1,66 @@
+"""What this program runs on: for `doctor`, and for env.json beside every training."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import threadpoolctl
+
+PACKAGES = (
+    "numpy-vgg7", "numpy", "safetensors", "scikit-learn", "threadpoolctl", "typer", "rich", "pillow",
+    "matplotlib", "torch",
+)  # fmt: skip
+
+
+def environment() -> dict[str, Any]:
+    """Versions, BLAS and threads: `packages` (None where not installed), `blas`, `python`, ..."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "blas": blas(),
+    }
+
+
+def blas() -> dict[str, Any]:
+    """The BLAS that NumPy calls: name, version, kernel, threads, and whether the kernel is forced.
+
+    `overridden` holds the value of OPENBLAS_CORETYPE where it pins another kernel than the processor
+    would get: correct, but perhaps slow.
+    """
+    import numpy  # noqa: F401  (the library is listed only when it is loaded)
+
+    libraries = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    own = next((pool for pool in libraries if "numpy" in pool["filepath"]), None)
+    found = own or (libraries[0] if libraries else {})
+    return {
+        "name": found.get("internal_api", "unknown"),
+        "version": found.get("version", "unknown"),
+        "kernel": found.get("architecture", "unknown"),
+        "threads": found.get("num_threads", 1),
+        "overridden": os.environ.get("OPENBLAS_CORETYPE"),
+    }
+
+
+def problems(found: dict[str, Any]) -> list[str]:
+    """What a user of this environment should know, a line each."""
+    notes = []
+    if found["blas"]["overridden"]:
+        notes.append(
+            f"OPENBLAS_CORETYPE={found['blas']['overridden']} forces a BLAS kernel; "
+            "unset it before measuring speed"
+        )
+    if found["packages"]["torch"] is None:
+        notes.append("PyTorch is not installed: `parity run` and .pt files need it (extra: torch)")
+    if found["packages"]["matplotlib"] is None:
+        notes.append("matplotlib is not installed: `train` makes no plots (extra: plot)")
+    return notes
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

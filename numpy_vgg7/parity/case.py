@@ -1,0 +1,67 @@
+"""What both implementations compute: a model, a batch, and how it is trained on it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from numpy_vgg7.nn.arrays import Array, Arrays, Labels
+from numpy_vgg7.nn.sgd import SGD
+from numpy_vgg7.vgg7 import VGG7, VGG7Config
+
+STEPS = (1, 10)  # parameters are compared after these many SGD steps
+RATES = SGD(lr_conv=0.02, lr_fc=0.05)  # different, so that exchanging them shows
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, a batch and an optimiser: all that a trace depends on."""
+
+    model: VGG7
+    images: Array  # (N, 1, H, W) in 0..1
+    labels: Labels  # (N,)
+    sgd: SGD = RATES
+
+    def copy(self) -> "Case":
+        """The same case around copies of the parameters, for a run that changes them."""
+        return replace(self, model=VGG7.from_params(self.model.config, self.model.params))
+
+
+def random_model(config: VGG7Config, seed: int, dtype: str = "float64") -> VGG7:
+    """A model for comparing, not for training: every bias differs from zero and no channel is dead.
+
+    Each kernel is given the sign that makes its sum positive: with one channel and ReLU, a negative
+    kernel would silence the whole network, and silence agrees with everything.
+    """
+    rng = np.random.default_rng([seed, 1])
+    model = VGG7(config, seed, dtype)
+    for name, parameter in model.params.items():
+        if name.endswith("bias"):
+            parameter[:] = rng.uniform(0.05, 0.3, parameter.shape) * rng.choice([-1, 1], parameter.shape)
+        elif name.startswith("conv"):
+            sums = parameter.sum(axis=(1, 2, 3), keepdims=True)
+            parameter *= np.where(sums < 0, -1, 1).astype(dtype)
+    return model
+
+
+def random_case(model: VGG7, batch_size: int, seed: int) -> Case:
+    """Random images, a third of their pixels exactly zero as in real ones, and random labels."""
+    rng = np.random.default_rng([seed, 2])
+    size = model.config.image_size
+    images = np.maximum(rng.uniform(-0.5, 1, (batch_size, 1, size, size)), 0).astype(model.dtype)
+    return Case(model, images, rng.integers(model.config.classes, size=batch_size))
+
+
+def product_trace(case: Case) -> Arrays:
+    """The NumPy network's trace: `VGG7.trace`, then every parameter after 1 and after 10 steps.
+
+    The updated parameters are named "conv1.weight.step1", ..., "fc7.bias.step10".
+    """
+    trace = case.model.trace(case.images, case.labels)
+    model = case.copy().model
+    velocity = case.sgd.init(model.params)
+    for step in range(1, max(STEPS) + 1):
+        result = model.back_propagate(case.images, case.labels)
+        case.sgd.step(model.params, result.gradients, velocity)
+        if step in STEPS:
+            trace |= {f"{name}.step{step}": p.copy() for name, p in model.params.items()}
+    return trace

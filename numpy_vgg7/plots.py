@@ -1,0 +1,120 @@
+"""Pictures of a training: curves, confusion matrix, kernels, and the images it gets wrong."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from numpy_vgg7.atomic import replacing
+from numpy_vgg7.data import Dataset
+from numpy_vgg7.nn.arrays import Array, Labels
+from numpy_vgg7.training.loop import Epoch
+from numpy_vgg7.vgg7 import VGG7
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = 24  # misclassified images in one picture
+BLUE, ORANGE = "#2b6cb0", "#dd6b20"
+
+
+def available() -> bool:
+    """Whether matplotlib is installed."""
+    return find_spec("matplotlib") is not None
+
+
+def write_plots(folder: Path, model: VGG7, test: Dataset, history: Sequence[Epoch]) -> None:
+    """Write the four pictures of a training as PNG files. Needs matplotlib."""
+    folder.mkdir(exist_ok=True)
+    probs = model.predict_proba(test.images)
+    pictures = {
+        "curves.png": curves(history),
+        "confusion.png": confusion(test, probs.argmax(axis=1), model.config.classes),
+        "kernels.png": kernels(model),
+        "misclassified.png": misclassified(test, probs),
+    }
+    for name, figure in pictures.items():
+        with replacing(folder / name) as file:
+            figure.savefig(file, format="png", dpi=120)
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure  # no pyplot: no global state, no display needed
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def curves(history: Sequence[Epoch]) -> "Figure":
+    """Loss (log scale) and accuracy over epochs, training and validation."""
+    figure = _figure(9, 3.6)
+    loss, accuracy = figure.subplots(1, 2)
+    epochs = [row.epoch for row in history]
+    for axes, kind, unit in (
+        (loss, "loss", "cross-entropy, nats"),
+        (accuracy, "accuracy", "share right"),
+    ):
+        for part, colour in (("train", BLUE), ("validation", ORANGE)):
+            values = [getattr(row, f"{part}_{kind}") for row in history]
+            axes.plot(epochs, values, color=colour, label=part, marker="." if len(epochs) < 3 else "")
+        axes.set(title=kind.capitalize(), xlabel="epoch", ylabel=unit)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    loss.set_yscale("log")
+    return figure
+
+
+def confusion(data: Dataset, predicted: Labels, classes: int) -> "Figure":
+    """How many images of each class (row) were taken for each class (column)."""
+    from sklearn.metrics import confusion_matrix
+
+    counts = confusion_matrix(data.labels, predicted, labels=np.arange(classes))
+    figure = _figure(5.2, 4.8)
+    axes = figure.subplots()
+    axes.imshow(np.log1p(counts), cmap="Blues")
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            colour = "white" if count > counts.max() / 4 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
+    wrong = int(counts.sum() - np.trace(counts))
+    axes.set(
+        title=f"{wrong} of {counts.sum()} test images wrong",
+        xlabel="predicted", ylabel="true", xticks=range(classes), yticks=range(classes),
+    )  # fmt: skip
+    return figure
+
+
+def kernels(model: VGG7) -> "Figure":
+    """The 3x3 kernels of conv1, and those of conv2 for its first input channel."""
+    rows = [model.params["conv1.weight"][:16, 0], model.params["conv2.weight"][:16, 0]]
+    columns = max(len(row) for row in rows)
+    figure = _figure(max(3.0, 0.6 * columns), 2.2)
+    grid = figure.subplots(2, columns, squeeze=False)
+    for name, cells, kernels_ in zip(("conv1", "conv2"), grid, rows, strict=True):
+        limit = float(max(np.abs(kernels_).max(), 1e-12))
+        for cell in cells:
+            cell.set_axis_off()
+        for cell, kernel in zip(cells, kernels_, strict=False):
+            cell.imshow(kernel, cmap="RdBu_r", vmin=-limit, vmax=limit)
+        cells[0].set_title(name, fontsize=9, loc="left")
+    figure.suptitle("Kernels: red positive, blue negative", fontsize=10)
+    return figure
+
+
+def misclassified(data: Dataset, probs: Array) -> "Figure":
+    """The test images it gets wrong, the surest mistakes first."""
+    predicted = probs.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != data.labels)
+    wrong = wrong[np.argsort(-probs[wrong].max(axis=1), kind="stable")][:SHOWN]
+    columns = min(8, max(4, len(wrong)))
+    rows = max(1, -(-len(wrong) // columns))
+    figure = _figure(1.2 * columns, 1.5 * rows + 0.4)
+    for cell in figure.subplots(rows, columns, squeeze=False).flat:
+        cell.set_axis_off()
+    for cell, index in zip(figure.axes, wrong, strict=False):
+        cell.imshow(data.images[index, 0], cmap="gray", vmin=0, vmax=1)
+        share = probs[index].max()
+        cell.set_title(f"{data.labels[index]} as {predicted[index]}\n{share:.0%}", fontsize=8)
+    figure.suptitle("Misclassified test images" if len(wrong) else "No test image is misclassified")
+    return figure

@@ -1,0 +1,113 @@
+"""The training loop: shuffle, step, validate, tell."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from numpy_vgg7.data import Dataset, Splits
+from numpy_vgg7.data.augmentation import augment
+from numpy_vgg7.errors import TrainingError
+from numpy_vgg7.nn.arrays import Arrays
+from numpy_vgg7.nn.loss import cross_entropy
+from numpy_vgg7.training.recipe import Recipe, schedule
+from numpy_vgg7.vgg7 import VGG7
+
+SHUFFLE, AUGMENT = 0, 1  # random streams of an epoch, apart from each other
+
+
+class Score(NamedTuple):
+    """A model on a data set: mean cross-entropy in nats, and the share and number that it gets right."""
+
+    loss: float
+    accuracy: float
+    errors: int
+    n: int
+
+
+class Epoch(NamedTuple):
+    """A row of metrics.csv. Training loss and accuracy are means over the epoch's batches."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    images_per_second: float
+
+
+@dataclass
+class State:
+    """All that a training carries from one epoch to the next; enough to go on after a break."""
+
+    params: Arrays
+    velocity: Arrays
+    best: Arrays
+    history: list[Epoch] = field(default_factory=list)
+
+    def is_best(self) -> bool:
+        """Whether the last epoch is the first of those with the lowest validation error, then loss."""
+        ranks = [(-row.validation_accuracy, row.validation_loss) for row in self.history]
+        return ranks.index(min(ranks)) == len(ranks) - 1
+
+
+# Called after every batch with the images done so far in the epoch, running loss and accuracy, and
+# images a second.
+Progress = Callable[[int, float, float, float], None]
+
+
+def score(model: VGG7, data: Dataset) -> Score:
+    """Loss and accuracy of a model on a data set."""
+    logits = model.logits(data.images)
+    right = int((logits.argmax(axis=1) == data.labels).sum())
+    n = len(data)
+    return Score(float(cross_entropy(logits, data.labels)), right / n, n - right, n)
+
+
+def start(model: VGG7, recipe: Recipe) -> State:
+    """The state before the first epoch."""
+    return State(model.params, recipe.optimiser().init(model.params), dict(model.params))
+
+
+def train(model: VGG7, splits: Splits, recipe: Recipe, state: State, progress: Progress) -> Iterator[State]:
+    """Train `model` in place from `state` on, yielding the state after each epoch.
+
+    An epoch's random numbers depend on the seed and its number only, so a training that was
+    interrupted goes on to the same bytes. Raises TrainingError when the loss stops being finite.
+    """
+    optimiser = recipe.optimiser()
+    model.params = state.params
+    batches = -(-len(splits.train) // recipe.batch_size)
+    for epoch in range(len(state.history), recipe.epochs):
+        order = np.random.default_rng([recipe.seed, epoch, SHUFFLE]).permutation(len(splits.train))
+        noise = np.random.default_rng([recipe.seed, epoch, AUGMENT])
+        began, done, loss, right = time.perf_counter(), 0, 0.0, 0
+        for batch in range(batches):
+            chosen = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
+            x, labels = splits.train.images[chosen], splits.train.labels[chosen]
+            if recipe.augment:
+                x = augment(x, noise)
+            result = model.back_propagate(x.astype(model.dtype, copy=False), labels)
+            if not np.isfinite(result.loss):
+                raise TrainingError(
+                    f"epoch {epoch + 1}, batch {batch + 1}",
+                    expected="a finite loss",
+                    found=str(result.loss),
+                    fix="lower --lr-conv and --lr-fc",
+                )
+            factor = schedule(epoch * batches + batch, recipe.epochs * batches)
+            optimiser.step(state.params, result.gradients, state.velocity, factor)
+            done += len(labels)
+            loss += float(result.loss) * len(labels)
+            right += int((result.probs.argmax(axis=1) == labels).sum())
+            speed = done / (time.perf_counter() - began)
+            progress(done, loss / done, right / done, speed)
+        validation = score(model, splits.validation)
+        state.history.append(
+            Epoch(epoch + 1, loss / done, right / done, validation.loss, validation.accuracy, speed)
+        )
+        if state.is_best():
+            state.best = {name: parameter.copy() for name, parameter in state.params.items()}
+        yield state

@@ -1,0 +1,53 @@
+"""The settings of a training, and its learning rate over time."""
+
+import math
+from dataclasses import asdict, dataclass
+
+from numpy_vgg7.errors import ConfigError
+from numpy_vgg7.nn.sgd import SGD
+
+WARM_UP = 0.1  # share of all steps
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained. Validated on creation: raises ConfigError.
+
+    Rates are per step on the mean loss of a batch; they are the peaks of `schedule`.
+    """
+
+    epochs: int = 40
+    batch_size: int = 32
+    lr_conv: float = 0.05
+    lr_fc: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    augment: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        lowest = {"epochs": 1, "batch_size": 1, "seed": 0}
+        for name, value in asdict(self).items():
+            if not (math.isfinite(value) and value >= lowest.get(name, 0)):
+                raise _error(name, f"a finite number >= {lowest.get(name, 0)}", value)
+        if self.momentum >= 1:
+            raise _error("momentum", "less than 1", self.momentum)
+
+    def optimiser(self) -> SGD:
+        """SGD with these rates and Nesterov's momentum."""
+        return SGD(self.lr_conv, self.lr_fc, self.momentum, self.weight_decay, nesterov=self.momentum > 0)
+
+
+def schedule(step: int, steps: int) -> float:
+    """Factor on both learning rates at a step: up to 1 in a line, then down to 0 on a cosine.
+
+    One cycle (Smith and Topin 2018): large rates in the middle explore, small ones at the end settle.
+    """
+    rise = max(1, round(WARM_UP * steps))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+def _error(name: str, expected: str, found: object) -> ConfigError:
+    return ConfigError(name, expected=expected, found=str(found), fix="correct it")

@@ -1,0 +1,140 @@
+"""The folder a training leaves behind, and how to go on from it."""
+
+import csv
+import io
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from numpy_vgg7.atomic import write_text
+from numpy_vgg7.environment import environment
+from numpy_vgg7.errors import ConfigError, OutputError, TrainingError
+from numpy_vgg7.nn.arrays import Arrays
+from numpy_vgg7.training.loop import Epoch, State
+from numpy_vgg7.training.recipe import Recipe
+from numpy_vgg7.vgg7 import VGG7, VGG7Config
+from numpy_vgg7.weights.formats import read_safetensors, write_safetensors
+
+CHECKPOINT = Path("checkpoint") / "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for: the contents of config.json."""
+
+    preset: str
+    data: str
+    dtype: str
+    model: VGG7Config
+    recipe: Recipe
+
+    def new_model(self) -> VGG7:
+        """The model before its first step."""
+        return VGG7(self.model, self.recipe.seed, self.dtype)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """config.json, env.json, metrics.csv, last and best .safetensors, checkpoint/ and plots/."""
+
+    path: Path
+
+    @property
+    def best(self) -> Path:
+        """Weights of the epoch that did best on the validation images."""
+        return self.path / "best.safetensors"
+
+    @property
+    def last(self) -> Path:
+        """Weights after the last epoch."""
+        return self.path / "last.safetensors"
+
+    @property
+    def plots(self) -> Path:
+        """Pictures of the training."""
+        return self.path / "plots"
+
+    def create(self, plan: Plan) -> None:
+        """Make the folder and write what is known before training. Raises OutputError if it exists."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir()
+        except OSError as error:
+            found = "a folder or file of that name" if self.path.exists() else str(error)
+            raise OutputError(
+                str(self.path),
+                expected="a new folder",
+                found=found,
+                fix="choose another --out, or go on with --resume",
+            ) from error
+        (self.path / "checkpoint").mkdir()
+        write_text(self.path / "config.json", json.dumps(asdict(plan), indent=2) + "\n")
+        write_text(self.path / "env.json", json.dumps(environment(), indent=2) + "\n")
+
+    def read_plan(self) -> Plan:
+        """Read config.json back. Raises TrainingError if it is not there or not ours."""
+        path = self.path / "config.json"
+        try:
+            record: dict[str, Any] = json.loads(path.read_bytes())
+            model, recipe = json.dumps(record.pop("model")), Recipe(**record.pop("recipe"))
+            return Plan(model=VGG7Config.from_json(model), recipe=recipe, **record)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+            raise TrainingError(
+                str(path),
+                expected="the config.json of a run folder",
+                found=str(error),
+                fix="give --resume the folder that `train` made",
+            ) from error
+
+    def write(self, model: VGG7, state: State) -> None:
+        """Write everything that an epoch changed."""
+        tensors, metadata = _pack(state)
+        write_safetensors(self.path / CHECKPOINT, tensors, metadata)
+        model.save(self.last)
+        if state.is_best():
+            model.save(self.best)
+        table = io.StringIO()
+        rows = csv.writer(table, lineterminator="\n")
+        rows.writerow(Epoch._fields)
+        rows.writerows(state.history)
+        write_text(self.path / "metrics.csv", table.getvalue())
+
+    def read_state(self, model: VGG7) -> State:
+        """Read the checkpoint back. Raises WeightsError or TrainingError if it is damaged."""
+        path = self.path / CHECKPOINT
+        tensors, metadata = read_safetensors(path)
+        parts: dict[str, Arrays] = {"params": {}, "velocity": {}, "best": {}}
+        try:
+            history = [Epoch(*row) for row in json.loads(metadata or "")]
+            for part, arrays in parts.items():
+                for name, parameter in model.params.items():
+                    arrays[name] = tensors[f"{part}/{name}"]
+                    if arrays[name].shape != parameter.shape or arrays[name].dtype != parameter.dtype:
+                        raise ValueError(f"{part}/{name} of another shape or dtype")
+        except (ValueError, TypeError, KeyError) as error:
+            raise TrainingError(
+                str(path),
+                expected=f"the state of a training of {self.path}",
+                found=str(error),
+                fix="start that training anew",
+            ) from error
+        return State(**parts, history=history)
+
+
+def free_folder(preset: str, data: str, seed: int) -> Path:
+    """The first unused name of the form runs/PRESET-DATA-seedN, runs/PRESET-DATA-seedN-2, ..."""
+    name = f"{preset}-{Path(data).stem}-seed{seed}"
+    path, number = Path("runs") / name, 1
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{name}-{number}"
+    return path
+
+
+def _pack(state: State) -> tuple[dict[str, np.ndarray[Any, Any]], str]:
+    parts = {"params": state.params, "velocity": state.velocity, "best": state.best}
+    tensors = {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+    return tensors, json.dumps(state.history)

@@ -1,0 +1,243 @@
+"""VGG7: its configuration, the list of layers it describes, and the model a user holds."""
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numpy_vgg7.errors import ConfigError
+from numpy_vgg7.inputs import as_images, as_labels
+from numpy_vgg7.nn.activations import ACTIVATIONS
+from numpy_vgg7.nn.arrays import Array, Arrays, Labels
+from numpy_vgg7.nn.conv import Conv2d
+from numpy_vgg7.nn.init import initial_params
+from numpy_vgg7.nn.linear import Linear
+from numpy_vgg7.nn.loss import cross_entropy, cross_entropy_backward, softmax
+from numpy_vgg7.nn.network import Layer, Step, backward, forward
+from numpy_vgg7.nn.pooling import AvgPool2d, Flatten
+
+DTYPES = ("float32", "float64")
+INFERENCE_BATCH = 256  # images at a time: bounds the memory that the patches of one pass take
+
+_SQUASHED = ("relu", "relu", "relu", "relu", "tanh", "tanh", "arctan")
+_PLAIN = ("relu", "relu", "relu", "relu", "tanh", "tanh", "identity")
+
+
+@dataclass(frozen=True)
+class VGG7Config:
+    """Everything that shapes the network. Validated on creation: raises ConfigError.
+
+    image_size: pixels a side, a multiple of 4 (it is halved twice).
+    channels, groups: of conv1..conv4; the image has one channel.
+    hidden: outputs of fc5 and fc6; fc7 has `classes`.
+    activations: behind conv1..conv4, fc5..fc7, each of relu, tanh, arctan, identity.
+    """
+
+    image_size: int = 28
+    classes: int = 10
+    channels: tuple[int, int, int, int] = (16, 16, 32, 32)
+    groups: tuple[int, int, int, int] = (1, 1, 1, 1)
+    hidden: tuple[int, int] = (256, 128)
+    activations: tuple[str, str, str, str, str, str, str] = _PLAIN
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        for name, length in (("channels", 4), ("groups", 4), ("hidden", 2), ("activations", 7)):
+            value = getattr(self, name)
+            if not isinstance(value, (list, tuple)) or len(value) != length:
+                raise _config_error(name, f"{length} values", value, "list one for each layer")
+            object.__setattr__(self, name, tuple(value))
+        for name in ("image_size", "classes", "channels", "groups", "hidden"):
+            value = getattr(self, name)
+            for number in value if isinstance(value, tuple) else (value,):
+                if type(number) is not int or number < 1:
+                    raise _config_error(name, "whole numbers >= 1", value, "correct it")
+        if self.image_size % 4:
+            fix = f"use {max(4, round(self.image_size / 4) * 4)}"
+            raise _config_error("image_size", "a multiple of 4", self.image_size, fix)
+        if self.classes < 2:
+            raise _config_error("classes", "at least 2", self.classes, "add a class")
+        for index, group in enumerate(self.groups):
+            inputs, outputs = (1, *self.channels)[index : index + 2]
+            if inputs % group or outputs % group:
+                raise _config_error(
+                    f"groups of conv{index + 1}",
+                    f"a divisor of its {inputs} input and {outputs} output channels",
+                    group,
+                    "change groups or channels",
+                )
+        for activation in self.activations:
+            if activation not in ACTIVATIONS:
+                known = ", ".join(ACTIVATIONS)
+                raise _config_error("activations", f"each of {known}", activation, "correct it")
+        if type(self.bias) is not bool:
+            raise _config_error("bias", "true or false", self.bias, "correct it")
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> "VGG7Config":
+        """A named configuration, with fields changed: `preset("vgg7", image_size=8)`."""
+        if name not in PRESETS:
+            known = ", ".join(PRESETS)
+            raise ConfigError("preset", expected=f"one of {known}", found=name, fix="choose one")
+        return replace(PRESETS[name], **changes)
+
+    def to_json(self) -> str:
+        """One JSON object, a key a field."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "VGG7Config":
+        """Read what `to_json` wrote. Raises ConfigError on anything else."""
+        try:
+            record = json.loads(text)
+        except ValueError as error:
+            raise _config_error("configuration", "JSON", error, "write it anew") from error
+        known = {field.name for field in fields(cls)}
+        if not isinstance(record, dict) or record.keys() != known:
+            found = sorted(record) if isinstance(record, dict) else type(record).__name__
+            expected = f"an object with the keys {', '.join(sorted(known))}"
+            raise _config_error("configuration", expected, found, "add or remove keys")
+        return cls(**record)
+
+    def layers(self) -> list[Layer]:
+        """The network as a list, first layer first; the last activation's output is the logits."""
+        conv, linear, act = self._conv, self._linear, self._activation
+        return [
+            conv(1), act(1), conv(2), act(2), AvgPool2d("pool2"),
+            conv(3), act(3), conv(4), act(4), AvgPool2d("pool4"),
+            Flatten("flatten"),
+            linear(5), act(5), linear(6), act(6), linear(7), act(7),
+        ]  # fmt: skip
+
+    def _conv(self, number: int) -> Conv2d:
+        inputs, outputs = (1, *self.channels)[number - 1 : number + 1]
+        return Conv2d(f"conv{number}", inputs, outputs, self.groups[number - 1], self.bias)
+
+    def _linear(self, number: int) -> Linear:
+        flat = self.channels[3] * (self.image_size // 4) ** 2
+        inputs, outputs = (flat, *self.hidden, self.classes)[number - 5 : number - 3]
+        return Linear(f"fc{number}", inputs, outputs, self.bias)
+
+    def _activation(self, number: int) -> Layer:
+        name = f"act{number}" if number < 7 else "logits"
+        return ACTIVATIONS[self.activations[number - 1]](name)
+
+
+def _config_error(what: str, expected: str, found: object, fix: str) -> ConfigError:
+    return ConfigError(what, expected=expected, found=str(found), fix=fix)
+
+
+PRESETS: dict[str, VGG7Config] = {
+    "article": VGG7Config(
+        channels=(1, 1, 2, 2), groups=(1, 1, 1, 2), hidden=(1024, 512),
+        activations=_SQUASHED, bias=False,
+    ),
+    "vgg7": VGG7Config(),
+    "vgg7-wide": VGG7Config(channels=(32, 32, 64, 64), hidden=(1024, 512)),
+}  # fmt: skip
+
+
+class Pass(NamedTuple):
+    """One batch, there and back."""
+
+    loss: Array  # a scalar: mean cross-entropy
+    probs: Array  # (N, classes)
+    tape: list[Step]
+    d_activations: Arrays  # by layer name, and "input"
+    gradients: Arrays  # keyed like params
+
+
+class VGG7:
+    """A VGG7 with its parameters.
+
+    `params` maps PyTorch's names to arrays in PyTorch's layout ("conv1.weight" -> (out, in/groups,
+    3, 3), "fc5.weight" -> (out, in)). Images are (N, H, W) or (N, 1, H, W) with pixels in 0..1.
+    """
+
+    def __init__(self, config: VGG7Config, seed: int = 0, dtype: str = "float32") -> None:
+        if dtype not in DTYPES:
+            raise _config_error("dtype", " or ".join(DTYPES), dtype, "choose one")
+        self.config = config
+        self.dtype = dtype
+        self.layers = config.layers()
+        self.params = initial_params(self.layers, seed, dtype)
+
+    def logits(self, images: NDArray[Any]) -> Array:
+        """The last layer's output, (N, classes)."""
+        x = as_images(images, self.config.image_size, self.dtype)
+        batches = (x[i : i + INFERENCE_BATCH] for i in range(0, len(x), INFERENCE_BATCH))
+        return np.concatenate([forward(self.layers, self.params, batch)[-1].out for batch in batches])
+
+    def predict_proba(self, images: NDArray[Any]) -> Array:
+        """Probability of each class, (N, classes), rows sum to 1."""
+        return softmax(self.logits(images))
+
+    def predict(self, images: NDArray[Any]) -> Labels:
+        """The most probable class of each image, (N,)."""
+        labels: Labels = self.logits(images).argmax(axis=1)
+        return labels
+
+    def loss_and_gradients(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[float, Arrays]:
+        """Mean cross-entropy of the batch, and its gradient by each parameter, keyed like `params`."""
+        done = self.back_propagate(*self._batch(images, labels))
+        return float(done.loss), done.gradients
+
+    def trace(self, images: NDArray[Any], labels: NDArray[Any]) -> Arrays:
+        """Everything one batch computes, by name, in the order it is computed.
+
+        Values forward ("input", "conv1.weight", "conv1.bias", "conv1", "act1", ..., "logits", "probs",
+        "loss"), then the gradients of the loss backward ("logits.grad", "fc7.grad",
+        "fc7.weight.grad", ..., "input.grad"). Softmax and cross-entropy are one on the way back, so
+        there is no "probs.grad".
+        """
+        x, labels = self._batch(images, labels)
+        done = self.back_propagate(x, labels)
+        trace = {"input": x}
+        for layer, _, out in done.tape:
+            own = [f"{layer.name}.{key}" for key in layer.shapes()]
+            trace |= {name: self.params[name].copy() for name in own} | {layer.name: out}
+        trace |= {"probs": done.probs, "loss": done.loss}
+        for layer, _, _ in reversed(done.tape):
+            names = [layer.name, *(f"{layer.name}.{key}" for key in layer.shapes())]
+            known = done.d_activations | done.gradients
+            trace |= {f"{name}.grad": known[name] for name in names}
+        trace["input.grad"] = done.d_activations["input"]
+        return trace
+
+    def back_propagate(self, x: Array, labels: Labels) -> Pass:
+        """One batch there and back, for callers whose images and labels are checked already."""
+        tape = forward(self.layers, self.params, x)
+        logits = tape[-1].out
+        probs = softmax(logits)
+        d_logits = cross_entropy_backward(probs, labels, len(labels))
+        return Pass(cross_entropy(logits, labels), probs, tape, *backward(tape, self.params, d_logits))
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file with the configuration, checksums and a probe inside."""
+        from numpy_vgg7.weights import save
+
+        save(Path(path), self)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "VGG7":
+        """Read a file that `save` wrote. Raises WeightsError if it is not whole and exact."""
+        from numpy_vgg7.weights import load
+
+        return load(Path(path))
+
+    @classmethod
+    def from_params(cls, config: VGG7Config, params: Arrays) -> "VGG7":
+        """A model around copies of existing parameters. Raises WeightsError if they don't fit."""
+        from numpy_vgg7.weights import check_tensors
+
+        check_tensors(params, config, "parameters")
+        model = cls(config, dtype=str(next(iter(params.values())).dtype))
+        model.params = {name: params[name].copy(order="C") for name in model.params}
+        return model
+
+    def _batch(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[Array, Labels]:
+        x = as_images(images, self.config.image_size, self.dtype)
+        return x, as_labels(labels, len(x), self.config.classes)

@@ -1,0 +1,53 @@
+"""The configuration of tensors that came without one, as far as their shapes tell."""
+
+from math import isqrt
+from typing import Any
+
+from numpy.typing import NDArray
+
+from numpy_vgg7.errors import ConfigError, WeightsError
+from numpy_vgg7.vgg7 import PRESETS, VGG7Config
+
+
+def infer_config(tensors: dict[str, NDArray[Any]], source: str) -> VGG7Config:
+    """Read a configuration off the shapes of PyTorch-named tensors.
+
+    Shapes say everything but the activations. Those are taken from the preset that has these
+    channels, hidden sizes and biases, else from `vgg7`. Raises WeightsError where shapes fit no VGG7.
+    """
+    convs = [_shape(tensors, f"conv{n}.weight", 4, source) for n in (1, 2, 3, 4)]
+    linears = [_shape(tensors, f"fc{n}.weight", 2, source) for n in (5, 6, 7)]
+    channels = tuple(shape[0] for shape in convs)
+    pixels = linears[0][1] // max(1, channels[3])
+    fields: dict[str, Any] = {
+        "channels": channels,
+        "groups": tuple(
+            inputs // max(1, shape[1]) for inputs, shape in zip((1, *channels), convs, strict=False)
+        ),
+        "hidden": (linears[0][0], linears[1][0]),
+        "bias": any(name.endswith(".bias") for name in tensors),
+    }
+    alike = (p for p in PRESETS.values() if all(getattr(p, k) == v for k, v in fields.items()))
+    activations = next(alike, PRESETS["vgg7"]).activations
+    size, classes = 4 * isqrt(pixels), linears[2][0]
+    try:
+        return VGG7Config(image_size=size, classes=classes, activations=activations, **fields)
+    except ConfigError as error:
+        raise WeightsError(
+            f"{source}: {error.what}", expected=error.expected, found=error.found, fix=error.fix
+        ) from error
+
+
+def _shape(tensors: dict[str, NDArray[Any]], name: str, dimensions: int, source: str) -> tuple[int, ...]:
+    if name not in tensors:
+        found = "no such tensor"
+    elif tensors[name].ndim != dimensions:
+        found = f"shape {tensors[name].shape}"
+    else:
+        return tensors[name].shape
+    raise WeightsError(
+        f"{source}: {name}",
+        expected=f"a tensor of {dimensions} dimensions",
+        found=found,
+        fix="name the tensors conv1.weight ... conv4.weight, fc5.weight ... fc7.weight",
+    )

@@ -1,0 +1,110 @@
+"""What stands beside the tensors in a file, and every check that a set of tensors must pass."""
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numpy_vgg7.errors import ConfigError, WeightsError
+from numpy_vgg7.nn.arrays import Array, Arrays
+from numpy_vgg7.nn.network import forward, parameter_shapes
+from numpy_vgg7.vgg7 import DTYPES, VGG7Config
+
+FORMAT_VERSION = 1
+KEY = "numpy_vgg7"  # the one metadata key; several would be written in varying order
+PROBE_TOLERANCE = 1e-9  # of the largest logit; float64 on another machine differs by about 1e-14
+
+
+def check_tensors(tensors: dict[str, NDArray[Any]], config: VGG7Config, source: str) -> None:
+    """Raise WeightsError, naming the tensor, unless `tensors` are the parameters of `config`."""
+    shapes = parameter_shapes(config.layers())
+    for name in shapes.keys() - tensors.keys():
+        raise _error(source, name, f"shape {shapes[name]}", "no such tensor", "add it")
+    for name in tensors.keys() - shapes.keys():
+        raise _error(source, name, "no such tensor", f"shape {tensors[name].shape}", "remove it")
+    first = next(iter(shapes))
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tensor.dtype.name not in DTYPES:
+            raise _error(source, name, " or ".join(DTYPES), str(tensor.dtype), "convert it")
+        if tensor.dtype != tensors[first].dtype:
+            expected = f"{tensors[first].dtype} like {first}"
+            raise _error(source, name, expected, str(tensor.dtype), "convert one of them")
+        if tensor.shape != shape:
+            fix = "transpose or reshape it in the program that wrote it"
+            raise _error(source, name, f"shape {shape}", f"shape {tensor.shape}", fix)
+        if not np.isfinite(tensor).all():
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(tensor))[0])
+            found = f"{tensor[index]} at {list(index)}"
+            raise _error(source, name, "finite numbers", found, "save a model that has not diverged")
+
+
+def checksum(tensor: NDArray[Any]) -> str:
+    """SHA-256 of a tensor's bytes in C order."""
+    return hashlib.sha256(np.ascontiguousarray(tensor).tobytes()).hexdigest()
+
+
+def probe_logits(config: VGG7Config, params: Arrays) -> Array:
+    """Logits of two fixed images, (2, classes), computed in float64 whatever the weights' dtype.
+
+    Two tensors of one shape can change places, and a square one can be transposed, without any shape
+    check noticing; the probe's logits notice. Its pixels are a formula, so they never change.
+    """
+    size = config.image_size
+    pixels = np.arange(2 * size * size, dtype=np.float64).reshape(2, 1, size, size)
+    wide: Arrays = {name: parameter.astype(np.float64) for name, parameter in params.items()}
+    return forward(config.layers(), wide, (pixels * 0.6180339887498949) % 1.0)[-1].out
+
+
+def describe(config: VGG7Config, params: Arrays) -> str:
+    """The metadata of a weights file: one JSON object."""
+    return json.dumps(
+        {
+            "format_version": FORMAT_VERSION,
+            "config": json.loads(config.to_json()),
+            "sha256": {name: checksum(parameter) for name, parameter in params.items()},
+            "probe_logits": probe_logits(config, params).tolist(),
+        }
+    )
+
+
+def verify(text: str, tensors: dict[str, NDArray[Any]], source: str) -> VGG7Config:
+    """Hold `tensors` against the metadata written with them; return the configuration.
+
+    Raises WeightsError, naming the tensor, if anything is missing, changed or damaged.
+    """
+    try:
+        record = json.loads(text)
+        version, config_record = record["format_version"], record["config"]
+        sums, probe = dict(record["sha256"]), np.array(record["probe_logits"], dtype=np.float64)
+    except (ValueError, TypeError, KeyError) as error:
+        expected = "numpy-vgg7 metadata"
+        raise _error(source, KEY, expected, f"something else ({error!r})", "export it anew") from error
+    if version != FORMAT_VERSION:
+        fix = "install a newer numpy-vgg7"
+        raise _error(source, "format_version", str(FORMAT_VERSION), str(version), fix)
+    try:
+        config = VGG7Config.from_json(json.dumps(config_record))
+    except ConfigError as error:
+        raise _error(source, f"config: {error.what}", error.expected, error.found, error.fix) from error
+    check_tensors(tensors, config, source)
+    for name in parameter_shapes(config.layers()):
+        found = checksum(tensors[name])
+        if sums.get(name) != found:
+            expected = f"SHA-256 {str(sums.get(name))[:12]}..."
+            fix = "the file is damaged or was edited: copy or export it anew"
+            raise _error(source, name, expected, f"{found[:12]}...", fix)
+    logits = probe_logits(config, tensors)
+    if probe.shape != logits.shape or not np.allclose(
+        probe, logits, rtol=0, atol=PROBE_TOLERANCE * float(np.abs(logits).max())
+    ):
+        expected = "the logits these weights gave when they were saved"
+        fix = "export it anew: the configuration or the layout does not fit these weights"
+        raise _error(source, "probe_logits", expected, "other logits", fix)
+    return config
+
+
+def _error(source: str, tensor: str, expected: str, found: str, fix: str) -> WeightsError:
+    return WeightsError(f"{source}: {tensor}", expected=expected, found=found, fix=fix)

@@ -1,0 +1,41 @@
+"""PyTorch's own SGD step, with the two rates."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+from torch import nn
+
+from numpy_vgg7.nn.sgd import SGD
+from torch_ref.model import TorchVGG7
+
+
+def optimiser(module: TorchVGG7, settings: SGD) -> torch.optim.SGD:
+    """torch.optim.SGD with a group for the convolutions and one for the linear layers."""
+    options = asdict(settings)
+    rates = {"conv": options.pop("lr_conv"), "fc": options.pop("lr_fc")}
+    parameters = list(module.named_parameters())
+    groups = [
+        {"params": [p for name, p in parameters if name.startswith(part)], "lr": rate}
+        for part, rate in rates.items()
+    ]
+    return torch.optim.SGD(groups, lr=rates["fc"], **options)
+
+
+def train_steps(
+    module: TorchVGG7,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    settings: SGD,
+    steps: Sequence[int],
+) -> dict[int, dict[str, torch.Tensor]]:
+    """Step `max(steps)` times on one batch; return copies of the parameters after each of `steps`."""
+    descent = optimiser(module, settings)
+    seen = {}
+    for step in range(1, max(steps) + 1):
+        descent.zero_grad()
+        nn.functional.cross_entropy(module(images), labels).backward()  # type: ignore[no-untyped-call]
+        descent.step()
+        if step in steps:
+            seen[step] = {name: p.detach().clone() for name, p in module.named_parameters()}
+    return seen

@@ -1,0 +1,72 @@
+"""Weights between the two implementations, bit for bit, and PyTorch's own files."""
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from numpy_vgg7.atomic import write_bytes
+from numpy_vgg7.errors import WeightsError
+from numpy_vgg7.vgg7 import VGG7
+from numpy_vgg7.weights import check_tensors
+from torch_ref.model import TorchVGG7
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def to_torch(model: VGG7) -> TorchVGG7:
+    """A PyTorch copy of a NumPy model, of the same dtype. Raises WeightsError on NaN or a misfit."""
+    check_tensors(model.params, model.config, "model")  # load_state_dict would accept NaN
+    module = TorchVGG7(model.config, getattr(torch, model.dtype))
+    module.load_state_dict(_tensors(model.params))
+    return module
+
+
+def from_torch(module: TorchVGG7) -> VGG7:
+    """A NumPy copy of a PyTorch model, of the same dtype. Raises WeightsError on NaN or a misfit."""
+    arrays = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
+    return VGG7.from_params(module.config, arrays)
+
+
+def write_pt(path: Path, tensors: Tensors, metadata: str) -> None:
+    """Write a plain state_dict, which a stock module loads; it has no place for the metadata."""
+    buffer = io.BytesIO()
+    torch.save(_tensors(tensors), buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_pt(path: Path) -> tuple[Tensors, None]:
+    """Read a state_dict without running any code in the file. Raises WeightsError."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise WeightsError(
+            str(path),
+            expected="a state_dict saved by torch.save",
+            found=f"something else ({str(error).splitlines()[0]})",
+            fix="save model.state_dict(), not the model",
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise WeightsError(
+            str(path),
+            expected="a state_dict: names and tensors",
+            found=type(state).__name__ + ("" if not isinstance(state, dict) else " of other things"),
+            fix="save model.state_dict(), not the model or a checkpoint around it",
+        )
+    for name, tensor in state.items():
+        if tensor.dtype not in (torch.float32, torch.float64):  # bfloat16 has no NumPy dtype
+            raise WeightsError(
+                f"{path}: {name}",
+                expected="float32 or float64",
+                found=str(tensor.dtype).removeprefix("torch."),
+                fix="convert it before saving",
+            )
+    return {name: tensor.numpy() for name, tensor in state.items()}, None
+
+
+def _tensors(arrays: Tensors) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.array(array, order="C")) for name, array in arrays.items()}
