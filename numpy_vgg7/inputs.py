@@ -37,7 +37,8 @@ def as_images(images: NDArray[Any], image_size: int | None, dtype: str, source: 
             fix="resize them, or use a model of their size",
         )
     if images.dtype == np.uint8:
-        return images.astype(dtype) / np.dtype(dtype).type(255)
+        scaled: Array = images.astype(dtype) / np.dtype(dtype).type(255)
+        return scaled
     if images.dtype.kind not in "fiub":
         raise DataError(
             source, expected="numbers", found=f"dtype {images.dtype}", fix="save pixels as floats"

@@ -10,6 +10,10 @@ from numpy_vgg7.nn.activations import Activation
 from numpy_vgg7.nn.arrays import Arrays
 from numpy_vgg7.nn.network import Layer
 
+# A negative kernel on bright pixels is silenced by ReLU for good. Among many channels others take
+# over; with one or two the network would be dead from the start, so their kernels begin positive.
+FEW_CHANNELS = 2
+
 
 def initial_params(layers: Sequence[Layer], seed: int, dtype: str = "float32") -> Arrays:
     """Normal weights of standard deviation gain / sqrt(fan_in), zero biases.
@@ -25,5 +29,7 @@ def initial_params(layers: Sequence[Layer], seed: int, dtype: str = "float32") -
             values = np.zeros(shape)
             if key == "weight":
                 values = rng.standard_normal(shape) * gain / sqrt(prod(shape[1:]))
+                if len(shape) == 4 and shape[0] <= FEW_CHANNELS:
+                    values = np.abs(values)
             params[f"{layer.name}.{key}"] = values.astype(dtype)
     return params

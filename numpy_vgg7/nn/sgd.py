@@ -39,8 +39,5 @@ class SGD:
             gradient = gradients[name] + self.weight_decay * parameter
             velocity[name] *= self.momentum
             velocity[name] += gradient
-            if self.nesterov:
-                direction = gradient + self.momentum * velocity[name]
-            else:
-                direction = velocity[name]
-            parameter -= scale * self.rate(name) * direction
+            ahead = gradient + self.momentum * velocity[name] if self.nesterov else velocity[name]
+            parameter -= scale * self.rate(name) * ahead

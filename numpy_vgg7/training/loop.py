@@ -48,9 +48,12 @@ class State:
     history: list[Epoch] = field(default_factory=list)
 
     def is_best(self) -> bool:
-        """Whether the last epoch is the first of those with the lowest validation error, then loss."""
-        ranks = [(-row.validation_accuracy, row.validation_loss) for row in self.history]
-        return ranks.index(min(ranks)) == len(ranks) - 1
+        """Whether the last epoch has the lowest validation loss so far.
+
+        The loss, since accuracy on a few hundred images is soon perfect and then tells nothing apart.
+        """
+        losses = [row.validation_loss for row in self.history]
+        return losses.index(min(losses)) == len(losses) - 1
 
 
 # Called after every batch with the images done so far in the epoch, running loss and accuracy, and

@@ -16,13 +16,13 @@ class Recipe:
     Rates are per step on the mean loss of a batch; they are the peaks of `schedule`.
     """
 
-    epochs: int = 40
+    epochs: int = 60
     batch_size: int = 32
     lr_conv: float = 0.05
     lr_fc: float = 0.05
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    augment: bool = False
+    augment: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:

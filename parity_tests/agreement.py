@@ -1,0 +1,16 @@
+"""Holding two arrays against each other."""
+
+import numpy as np
+
+from numpy_vgg7.nn.arrays import Array
+from numpy_vgg7.parity.compare import TOLERANCE
+
+
+def assert_agrees(ours: Array, reference: Array, name: str) -> None:
+    """Fail unless `ours` is `reference` to 1e-12 of its largest element."""
+    assert ours.shape == reference.shape, f"{name}: shape {ours.shape}, PyTorch's {reference.shape}"
+    assert ours.dtype == reference.dtype, f"{name}: dtype {ours.dtype}, PyTorch's {reference.dtype}"
+    largest = np.abs(reference).max()
+    assert largest > 0, f"{name}: PyTorch's is zero everywhere, so that agreeing means nothing"
+    worst = np.abs(ours - reference).max() / largest
+    assert worst <= TOLERANCE, f"{name}: off by {worst:.1e} of its largest element"

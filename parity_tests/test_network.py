@@ -1,0 +1,105 @@
+"""The whole network: every value, every gradient and every update, for every preset."""
+
+import numpy as np
+import pytest
+import torch
+
+from numpy_vgg7 import VGG7Config
+from numpy_vgg7.nn.sgd import SGD
+from numpy_vgg7.parity.case import product_trace, random_case, random_model
+from numpy_vgg7.parity.compare import compare
+from numpy_vgg7.vgg7 import PRESETS
+from torch_ref import to_torch
+from torch_ref.trace import trace as torch_trace
+from torch_ref.training import train_steps
+
+
+def complaint(comparison):
+    """The tensors that failed, worst news first."""
+    failed = [tensor for tensor in comparison.tensors if not tensor.passed]
+    return f"first divergence {comparison.first_divergence}; {failed}"
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+@pytest.mark.parametrize("image_size", [8, 28])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_tensor_of_a_preset_agrees_with_pytorch(preset, image_size, batch_size):
+    model = random_model(VGG7Config.preset(preset, image_size=image_size), seed=3)
+    case = random_case(model, batch_size, seed=4)
+    comparison = compare(product_trace(case), torch_trace(case))
+    assert comparison.passed, complaint(comparison)
+
+
+def test_every_tensor_agrees_with_other_activations_groups_and_classes():
+    config = VGG7Config(
+        image_size=12,
+        classes=3,
+        channels=(4, 6, 8, 4),
+        groups=(1, 2, 2, 4),
+        hidden=(7, 5),
+        activations=("tanh", "arctan", "identity", "relu", "relu", "arctan", "tanh"),
+    )
+    case = random_case(random_model(config, seed=1), 3, seed=2)
+    comparison = compare(product_trace(case), torch_trace(case))
+    assert comparison.passed, complaint(comparison)
+
+
+def test_the_trace_has_every_activation_gradient_and_update():
+    case = random_case(random_model(VGG7Config.preset("vgg7", image_size=8), 0), 2, 0)
+    trace = product_trace(case)
+    activations = (
+        "input conv1 act1 conv2 act2 pool2 conv3 act3 conv4 act4 pool4 flatten fc5 act5 fc6 act6 fc7 logits"
+    ).split()
+    assert set(activations) | {"probs", "loss"} <= trace.keys()
+    assert {f"{name}.grad" for name in activations} <= trace.keys()
+    for name in case.model.params:
+        assert {name, f"{name}.grad", f"{name}.step1", f"{name}.step10"} <= trace.keys()
+    assert len(trace) == len(torch_trace(case)) == 94
+
+
+@pytest.mark.parametrize("name", ["conv1.weight", "conv3.bias", "conv4.weight", "fc5.weight", "fc7.bias"])
+def test_one_weight_off_by_a_millionth_is_found_and_named(name):
+    case = random_case(random_model(VGG7Config.preset("vgg7", image_size=8), 0), 3, 0)
+    reference = torch_trace(case)
+    case.model.params[name].flat[-1] += 1e-6
+    comparison = compare(product_trace(case), reference)
+    assert not comparison.passed
+    assert comparison.first_divergence == name
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SGD(0.01, 0.03),
+        SGD(0.01, 0.03, momentum=0.9),
+        SGD(0.01, 0.03, momentum=0.9, weight_decay=0.01, nesterov=True),
+    ],
+    ids=["plain", "momentum", "Nesterov with weight decay"],
+)
+def test_ten_steps_end_at_the_parameters_of_pytorchs_sgd(settings):
+    case = random_case(random_model(VGG7Config.preset("vgg7", image_size=8), 5), 7, 6)
+    module = to_torch(case.model)
+    seen = train_steps(module, torch.tensor(case.images), torch.tensor(case.labels), settings, (10,))
+    model, velocity = case.model, settings.init(case.model.params)
+    for _ in range(10):
+        _, gradients = model.loss_and_gradients(case.images, case.labels)
+        settings.step(model.params, gradients, velocity)
+    reference = {name: tensor.numpy() for name, tensor in seen[10].items()}
+    comparison = compare(model.params, reference)
+    assert comparison.passed, complaint(comparison)
+
+
+def test_gradients_of_shards_add_up_to_those_of_the_batch():
+    from numpy_vgg7.nn.loss import cross_entropy_backward, softmax
+    from numpy_vgg7.nn.network import backward, forward
+
+    case = random_case(random_model(VGG7Config.preset("vgg7", image_size=8), 5), 7, 6)
+    _, whole = case.model.loss_and_gradients(case.images, case.labels)
+    total = {name: np.zeros_like(gradient) for name, gradient in whole.items()}
+    for part in (slice(0, 3), slice(3, 7)):
+        tape = forward(case.model.layers, case.model.params, case.images[part])
+        d_logits = cross_entropy_backward(softmax(tape[-1].out), case.labels[part], 7)
+        for name, gradient in backward(tape, case.model.params, d_logits)[1].items():
+            total[name] += gradient
+    comparison = compare(total, whole)
+    assert comparison.passed, complaint(comparison)

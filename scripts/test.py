@@ -1,0 +1,21 @@
+"""Everything that is checked, in one command: style, types, and every test.
+
+Arguments go to pytest: `python3 scripts/test.py parity_tests -k conv`.
+"""
+
+import sys
+
+from environment import PYTHON, prepare, run
+
+
+def main() -> None:
+    """Prepare the environment, then run the checks; the first that fails ends the program."""
+    prepare("dev")
+    run(PYTHON, "-m", "ruff", "check", ".")
+    run(PYTHON, "-m", "ruff", "format", "--check", ".")
+    run(PYTHON, "-m", "mypy")
+    run(PYTHON, "-m", "pytest", *sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()
