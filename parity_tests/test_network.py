@@ -47,9 +47,8 @@ def test_every_tensor_agrees_with_other_activations_groups_and_classes():
 def test_the_trace_has_every_activation_gradient_and_update():
     case = random_case(random_model(VGG7Config.preset("vgg7", image_size=8), 0), 2, 0)
     trace = product_trace(case)
-    activations = (
-        "input conv1 act1 conv2 act2 pool2 conv3 act3 conv4 act4 pool4 flatten fc5 act5 fc6 act6 fc7 logits"
-    ).split()
+    names = "input conv1 act1 conv2 act2 pool2 conv3 act3 conv4 act4 pool4 flatten"
+    activations = [*names.split(), "fc5", "act5", "fc6", "act6", "fc7", "logits"]
     assert set(activations) | {"probs", "loss"} <= trace.keys()
     assert {f"{name}.grad" for name in activations} <= trace.keys()
     for name in case.model.params:

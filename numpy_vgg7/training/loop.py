@@ -10,7 +10,7 @@ import numpy as np
 from numpy_vgg7.data import Dataset, Splits
 from numpy_vgg7.data.augmentation import augment
 from numpy_vgg7.errors import TrainingError
-from numpy_vgg7.nn.arrays import Arrays
+from numpy_vgg7.nn.arrays import Array, Arrays
 from numpy_vgg7.nn.loss import cross_entropy
 from numpy_vgg7.training.recipe import Recipe, schedule
 from numpy_vgg7.vgg7 import VGG7
@@ -92,25 +92,29 @@ def train(model: VGG7, splits: Splits, recipe: Recipe, state: State, progress: P
             x, labels = splits.train.images[chosen], splits.train.labels[chosen]
             if recipe.augment:
                 x = augment(x, noise)
-            result = model.back_propagate(x.astype(model.dtype, copy=False), labels)
-            if not np.isfinite(result.loss):
-                raise TrainingError(
-                    f"epoch {epoch + 1}, batch {batch + 1}",
-                    expected="a finite loss",
-                    found=str(result.loss),
-                    fix="lower --lr-conv and --lr-fc",
-                )
-            factor = schedule(epoch * batches + batch, recipe.epochs * batches)
-            optimiser.step(state.params, result.gradients, state.velocity, factor)
+            with np.errstate(over="ignore", invalid="ignore"):  # the loss tells, in one line
+                result = model.back_propagate(x.astype(model.dtype, copy=False), labels)
+                _check_finite(result.loss, f"epoch {epoch + 1}, batch {batch + 1}")
+                factor = schedule(epoch * batches + batch, recipe.epochs * batches)
+                optimiser.step(state.params, result.gradients, state.velocity, factor)
             done += len(labels)
             loss += float(result.loss) * len(labels)
             right += int((result.probs.argmax(axis=1) == labels).sum())
             speed = done / (time.perf_counter() - began)
             progress(done, loss / done, right / done, speed)
-        validation = score(model, splits.validation)
+        with np.errstate(over="ignore", invalid="ignore"):
+            validation = score(model, splits.validation)
+        _check_finite(validation.loss, f"epoch {epoch + 1}, validation")
         state.history.append(
             Epoch(epoch + 1, loss / done, right / done, validation.loss, validation.accuracy, speed)
         )
         if state.is_best():
             state.best = {name: parameter.copy() for name, parameter in state.params.items()}
         yield state
+
+
+def _check_finite(loss: Array | float, where: str) -> None:
+    if not np.isfinite(loss):
+        raise TrainingError(
+            where, expected="a finite loss", found=str(loss), fix="lower --lr-conv and --lr-fc"
+        )

@@ -1,0 +1,42 @@
+"""Files appear whole or not at all."""
+
+import os
+import stat
+
+import pytest
+
+from numpy_vgg7.atomic import replacing, write_text
+
+
+def test_a_block_that_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "x.txt"
+    write_text(path, "old")
+
+    def write_half():
+        with replacing(path) as file:
+            file.write(b"half of the new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x.txt"]
+
+
+def test_the_new_content_is_synced_before_it_gets_the_name(tmp_path, monkeypatch):
+    calls = []
+    fsync, rename = os.fsync, os.replace
+    monkeypatch.setattr("os.fsync", lambda number: (calls.append("sync"), fsync(number)))
+    monkeypatch.setattr("os.replace", lambda a, b: (calls.append("rename"), rename(a, b)))
+    write_text(tmp_path / "x.txt", "new")
+    assert calls == ["sync", "rename"]
+    assert (tmp_path / "x.txt").read_text() == "new"
+
+
+def test_a_file_gets_the_usual_permissions(tmp_path):
+    old = os.umask(0o027)
+    try:
+        write_text(tmp_path / "x.txt", "new")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "x.txt").stat().st_mode) == 0o640

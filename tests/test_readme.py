@@ -1,0 +1,59 @@
+"""Every command and every line of Python in the README runs."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.commands import ROOT, python
+
+README = (ROOT / "README.md").read_text()
+# These two make environments; the continuous integration runs them as they stand.
+SET_UP = ["python3 scripts/demo.py", "python3 scripts/test.py"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_two_commands_come_first_and_are_run_by_the_continuous_integration():
+    assert blocks("sh")[0].splitlines() == SET_UP
+    script = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert all(command in script for command in SET_UP)
+
+
+def test_every_command_runs_in_the_order_of_the_page(tmp_path):
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line not in SET_UP]
+    assert len(lines) >= 10
+    for line in lines:
+        assert line.startswith("numpy-vgg7 "), line
+        command = line.replace("numpy-vgg7", f"{sys.executable} -m numpy_vgg7", 1)
+        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        if " predict " in line:
+            assert ": 3 (" in done.stdout, "three.png is not read as a 3"
+
+
+def test_the_python_example_runs():
+    (example,) = blocks("python")
+    done = python("-W", "error", "-c", example)
+    assert done.code == 0, done.stderr
+
+
+def test_every_picture_is_there():
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    assert pictures
+    for picture in pictures:
+        assert Path(ROOT / picture).is_file(), picture
+
+
+def test_the_table_of_presets_has_the_true_counts():
+    from numpy_vgg7 import VGG7
+    from numpy_vgg7.vgg7 import PRESETS
+
+    for name, config in PRESETS.items():
+        count = sum(parameter.size for parameter in VGG7(config).params.values())
+        (row,) = [line for line in README.splitlines() if line.startswith(f"| `{name}` |")]
+        assert f"{count:,}" in row, f"{name} has {count:,} parameters"
