@@ -30,5 +30,9 @@ class MissingDependencyError(VGG7Error):
     """An optional package that the command needs is not installed."""
 
 
+class CaseError(VGG7Error):
+    """A parity case, or a candidate for one, that cannot be judged."""
+
+
 class TrainingError(VGG7Error):
     """Training that cannot start, or that left the finite numbers."""

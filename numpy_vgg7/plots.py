@@ -1,5 +1,6 @@
 """Pictures of a training: curves, confusion matrix, kernels, and the images it gets wrong."""
 
+import io
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from numpy_vgg7.atomic import replacing
+from numpy_vgg7.atomic import write_bytes
 from numpy_vgg7.data import Dataset
 from numpy_vgg7.nn.arrays import Array, Labels
 from numpy_vgg7.training.loop import Epoch
@@ -36,8 +37,9 @@ def write_plots(folder: Path, model: VGG7, test: Dataset, history: Sequence[Epoc
         "misclassified.png": misclassified(test, probs),
     }
     for name, figure in pictures.items():
-        with replacing(folder / name) as file:
-            figure.savefig(file, format="png", dpi=120)
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=120)
+        write_bytes(folder / name, picture.getvalue())
 
 
 def _figure(width: float, height: float) -> "Figure":
@@ -106,15 +108,20 @@ def misclassified(data: Dataset, probs: Array) -> "Figure":
     """The test images it gets wrong, the surest mistakes first."""
     predicted = probs.argmax(axis=1)
     wrong = np.flatnonzero(predicted != data.labels)
+    count = len(wrong)
     wrong = wrong[np.argsort(-probs[wrong].max(axis=1), kind="stable")][:SHOWN]
-    columns = min(8, max(4, len(wrong)))
+    columns = min(8, max(1, len(wrong)))
     rows = max(1, -(-len(wrong) // columns))
-    figure = _figure(1.2 * columns, 1.5 * rows + 0.4)
+    figure = _figure(max(3.6, 1.2 * columns), 1.5 * rows + 0.5 if count else 0.6)
+    if count == 0:
+        figure.suptitle("No test image is misclassified", fontsize=10)
+        return figure
     for cell in figure.subplots(rows, columns, squeeze=False).flat:
         cell.set_axis_off()
     for cell, index in zip(figure.axes, wrong, strict=False):
         cell.imshow(data.images[index, 0], cmap="gray", vmin=0, vmax=1)
         share = probs[index].max()
         cell.set_title(f"{data.labels[index]} as {predicted[index]}\n{share:.0%}", fontsize=8)
-    figure.suptitle("Misclassified test images" if len(wrong) else "No test image is misclassified")
+    shown = "" if count == len(wrong) else f", the surest {len(wrong)}"
+    figure.suptitle(f"{count} test images misclassified{shown}: true as predicted", fontsize=10)
     return figure

@@ -70,7 +70,7 @@ class VGG7Config:
                     "change groups or channels",
                 )
         for activation in self.activations:
-            if activation not in ACTIVATIONS:
+            if not isinstance(activation, str) or activation not in ACTIVATIONS:
                 known = ", ".join(ACTIVATIONS)
                 raise _config_error("activations", f"each of {known}", activation, "correct it")
         if type(self.bias) is not bool:
@@ -93,7 +93,7 @@ class VGG7Config:
         """Read what `to_json` wrote. Raises ConfigError on anything else."""
         try:
             record = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _config_error("configuration", "JSON", error, "write it anew") from error
         known = {field.name for field in fields(cls)}
         if not isinstance(record, dict) or record.keys() != known:
@@ -160,6 +160,8 @@ class VGG7:
     def __init__(self, config: VGG7Config, seed: int = 0, dtype: str = "float32") -> None:
         if dtype not in DTYPES:
             raise _config_error("dtype", " or ".join(DTYPES), dtype, "choose one")
+        if type(seed) is not int or seed < 0:
+            raise _config_error("seed", "a whole number >= 0", seed, "choose one")
         self.config = config
         self.dtype = dtype
         self.layers = config.layers()
@@ -234,8 +236,8 @@ class VGG7:
         from numpy_vgg7.weights import check_tensors
 
         check_tensors(params, config, "parameters")
-        model = cls(config, dtype=str(next(iter(params.values())).dtype))
-        model.params = {name: params[name].copy(order="C") for name in model.params}
+        model = cls(config, dtype=next(iter(params.values())).dtype.name)
+        model.params = {name: params[name].astype(model.dtype, order="C", copy=True) for name in model.params}
         return model
 
     def _batch(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[Array, Labels]:

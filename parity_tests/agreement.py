@@ -3,7 +3,7 @@
 import numpy as np
 
 from numpy_vgg7.nn.arrays import Array
-from numpy_vgg7.parity.compare import TOLERANCE
+from numpy_vgg7.parity.tolerances import LANE64
 
 
 def assert_agrees(ours: Array, reference: Array, name: str) -> None:
@@ -13,4 +13,4 @@ def assert_agrees(ours: Array, reference: Array, name: str) -> None:
     largest = np.abs(reference).max()
     assert largest > 0, f"{name}: PyTorch's is zero everywhere, so that agreeing means nothing"
     worst = np.abs(ours - reference).max() / largest
-    assert worst <= TOLERANCE, f"{name}: off by {worst:.1e} of its largest element"
+    assert worst <= LANE64, f"{name}: off by {worst:.1e} of its largest element"

@@ -25,9 +25,11 @@ def prepare(*groups: str) -> None:
     """Make the environment and install the project with PyTorch, plots and dependency groups."""
     if sys.version_info < LOWEST:
         sys.exit(f"Python {LOWEST[0]}.{LOWEST[1]} or later is needed; this is {sys.version.split()[0]}")
-    if not PYTHON.exists():
+    ready = FOLDER / "ready"  # made last, so that a broken attempt is made anew
+    if not ready.exists():
         print(f"making a virtual environment in {FOLDER.name}", flush=True)
         venv.create(FOLDER, with_pip=True, clear=True)
+        ready.touch()
     install = (PYTHON, "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt")
     run(*install, "pip>=25.1")  # the first that reads dependency groups
     run(*install, "--editable", ".[all]", *(word for group in groups for word in ("--group", group)))

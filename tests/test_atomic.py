@@ -5,20 +5,21 @@ import stat
 
 import pytest
 
-from numpy_vgg7.atomic import replacing, write_text
+from numpy_vgg7 import VGG7Error
+from numpy_vgg7.atomic import write_text
 
 
-def test_a_block_that_fails_leaves_what_was_there(tmp_path):
+@pytest.mark.parametrize("step", ["os.fsync", "os.replace", "os.chmod"])
+def test_a_full_disk_leaves_what_was_there_and_no_other_file(tmp_path, monkeypatch, step):
     path = tmp_path / "x.txt"
     write_text(path, "old")
 
-    def write_half():
-        with replacing(path) as file:
-            file.write(b"half of the new")
-            raise ZeroDivisionError
+    def fail(*_):
+        raise OSError(28, "No space left on device")
 
-    with pytest.raises(ZeroDivisionError):
-        write_half()
+    monkeypatch.setattr(step, fail)
+    with pytest.raises(VGG7Error, match="no space left"):
+        write_text(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["x.txt"]
 

@@ -1,7 +1,7 @@
 """Weights between the two implementations, bit for bit, and PyTorch's own files."""
 
 import io
-import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy_vgg7.atomic import write_bytes
 from numpy_vgg7.errors import WeightsError
 from numpy_vgg7.vgg7 import VGG7
 from numpy_vgg7.weights import check_tensors
+from numpy_vgg7.weights.formats import require_file
 from torch_ref.model import TorchVGG7
 
 Tensors = dict[str, NDArray[Any]]
@@ -41,31 +42,29 @@ def write_pt(path: Path, tensors: Tensors, metadata: str) -> None:
 
 def read_pt(path: Path) -> tuple[Tensors, None]:
     """Read a state_dict without running any code in the file. Raises WeightsError."""
+    require_file(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise WeightsError(
-            str(path),
-            expected="a state_dict saved by torch.save",
-            found=f"something else ({str(error).splitlines()[0]})",
-            fix="save model.state_dict(), not the model",
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise WeightsError(
-            str(path),
-            expected="a state_dict: names and tensors",
-            found=type(state).__name__ + ("" if not isinstance(state, dict) else " of other things"),
-            fix="save model.state_dict(), not the model or a checkpoint around it",
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles; what matters is said in one line below
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen kinds for files that are none of its own
+        found = f"something else ({type(error).__name__})"
+        raise _refused(str(path), "a state_dict saved by torch.save", found) from error
+    if not isinstance(state, dict):
+        raise _refused(str(path), "a state_dict: names and tensors", type(state).__name__)
     for name, tensor in state.items():
-        if tensor.dtype not in (torch.float32, torch.float64):  # bfloat16 has no NumPy dtype
-            raise WeightsError(
-                f"{path}: {name}",
-                expected="float32 or float64",
-                found=str(tensor.dtype).removeprefix("torch."),
-                fix="convert it before saving",
-            )
-    return {name: tensor.numpy() for name, tensor in state.items()}, None
+        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
+            raise _refused(f"{path}: {name}", "a state_dict: names and tensors", type(tensor).__name__)
+        plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        if not plain or tensor.dtype not in (torch.float32, torch.float64):  # bfloat16: not in NumPy
+            found = f"{str(tensor.dtype).removeprefix('torch.')}, {tensor.layout}, {tensor.device}"
+            raise _refused(f"{path}: {name}", "a plain tensor, float32 or float64", found)
+    return {name: tensor.detach().resolve_neg().numpy() for name, tensor in state.items()}, None
+
+
+def _refused(what: str, expected: str, found: str) -> WeightsError:
+    fix = "save model.state_dict(), not the model or a checkpoint around it"
+    return WeightsError(what, expected=expected, found=found, fix=fix)
 
 
 def _tensors(arrays: Tensors) -> dict[str, torch.Tensor]:

@@ -18,3 +18,7 @@ def main() -> None:
     except VGG7Error as error:
         print(f"numpy-vgg7: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
+    except MemoryError as error:
+        line = f"memory: expected room for the arrays, found none ({error}); use smaller sizes or batches"
+        print(f"numpy-vgg7: {line}", file=sys.stderr)
+        sys.exit(BAD_INPUT)

@@ -160,12 +160,17 @@ def import_(
         raise typer.BadParameter("give one of --preset and --config", param_hint="--config")
     readers = options.formats(foreign, "readers")
     known = VGG7Config.from_json(options.read_text(config)) if config else None
+    activations = VGG7Config.preset(preset).activations if preset else None
     model, inferred = read_foreign(foreign, known, readers)
-    if inferred and preset:
-        model.config = replace(model.config, activations=VGG7Config.preset(preset).activations)
+    if activations and not inferred and activations != model.config.activations:
+        message = f"{foreign} says itself that its activations are others"
+        raise typer.BadParameter(message, param_hint="--preset")
+    if activations:
+        model.config = replace(model.config, activations=activations)
     elif inferred:
-        activations = ", ".join(model.config.activations)
-        options.messages.print(f"assumed activations: {activations} (change with --preset or --config)")
+        names = ", ".join(model.config.activations)
+        message = f"assumed activations: {names} (change with --preset or --config)"
+        options.messages.print(message, soft_wrap=True)
     save(out, model, options.formats(out, "writers"))
     print(f"wrote {out}")
 

@@ -4,33 +4,41 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import track
 
+from numpy_vgg7.atomic import write_text
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, print_json, screen
-from numpy_vgg7.parity import report
-from numpy_vgg7.parity.case import product_trace, random_case, random_model
-from numpy_vgg7.parity.compare import compare
+from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
+from numpy_vgg7.parity import case_file, report
+from numpy_vgg7.parity.case import Case, random_case, random_model
+from numpy_vgg7.parity.html import as_html
+from numpy_vgg7.parity.mutants import CATALOGUE
+from numpy_vgg7.parity.prove import CONTROL_SEEDS, control, needed, prove
+from numpy_vgg7.parity.run import Report
+from numpy_vgg7.parity.run import run as run_case
 from numpy_vgg7.vgg7 import VGG7, VGG7Config
 
 MISMATCH = 4
+RIGHT_BLAME = 0.9  # of all bugs
 
-parity = typer.Typer(help="Hold the network against PyTorch.", no_args_is_help=True)
+parity = typer.Typer(
+    help="Hold the network against PyTorch, and your own against both.", no_args_is_help=True
+)
 
-
-@parity.callback()
-def _group() -> None:
-    """Keep `run` a subcommand."""
+Trained = Annotated[
+    Path | None, typer.Argument(help="A trained model; without it, random weights.", metavar="[WEIGHTS]")
+]
+ImageSize = Annotated[int, typer.Option(help="Pixels a side, where there is no WEIGHTS.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images in the batch.")]
+Html = Annotated[Path | None, typer.Option(help="Write the report as one HTML page, too.")]
 
 
 @parity.command()
 def run(
-    weights: Annotated[
-        Path | None,
-        typer.Argument(help="A trained model; without it, random weights.", metavar="[WEIGHTS]"),
-    ] = None,
+    weights: Trained = None,
     preset: options.Preset = "vgg7",
-    image_size: Annotated[int, typer.Option(help="Pixels a side, where there is no WEIGHTS.")] = 28,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images in the batch.")] = 5,
+    image_size: ImageSize = 28,
+    batch_size: BatchSize = 5,
     seed: options.Seed = 0,
     perturb: Annotated[
         str | None,
@@ -40,32 +48,128 @@ def run(
         ),
     ] = None,
     as_json: AsJson = False,
+    html: Html = None,
 ) -> None:
-    """Compare every activation, gradient and updated parameter with PyTorch's, in float64.
+    """Compare every activation, gradient and updated parameter with PyTorch's.
+
+    In float64, where a difference is a bug; in float32, where it is rounding; and with derivatives by
+    complex steps. Exit code 4 on a mismatch.
+    """
+    with options.pytorch("parity run"):
+        from torch_ref.trace import trace as referee
+
+    case = _case(weights, preset, image_size, batch_size, seed)
+    product = VGG7.from_params(case.model.config, case.model.params)
+    if perturb:
+        if perturb not in product.params:
+            names = ", ".join(product.params)
+            raise typer.BadParameter(f"choose one of {names}", param_hint="--perturb")
+        product.params[perturb].flat[0] += 1e-6
+    title = f"{weights or preset}: NumPy against PyTorch, batch of {batch_size}"
+    found = run_case(title, case, product, referee, seed)
+    _show(found, report.as_json(found) if as_json else None, html)
+
+
+@parity.command("prove")
+def prove_(
+    only: Annotated[
+        str | None, typer.Option(help="Only the bugs with this text in their name, and no control.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Control: seeds to examine.")] = CONTROL_SEEDS,
+    as_json: AsJson = False,
+) -> None:
+    """Put known bugs into the product one by one, and see whether each is caught and blamed.
+
+    Then examine the product as it is under many seeds: nothing may be found. Exit code 4 if a bug gets
+    through, fewer than 90 % are blamed on the right place, or the product fails.
+    """
+    with options.pytorch("parity prove"):
+        from torch_ref.trace import trace as referee
+
+    chosen = [mutant for mutant in CATALOGUE if (only or "").lower() in mutant.name.lower()]
+    if not chosen:
+        names = "; ".join(mutant.name for mutant in CATALOGUE)
+        raise typer.BadParameter(f"no bug has that in its name; there are: {names}", param_hint="--only")
+    seeds = 0 if only else seeds
+    watched = {"console": messages, "disable": not messages.is_terminal}
+    verdicts = list(track(prove(referee, chosen), "bugs", total=len(chosen), **watched))  # type: ignore[arg-type]
+    failures = []
+    for found in track(control(referee, seeds), "control", total=seeds, **watched):  # type: ignore[arg-type]
+        failures += found
+    blamed = sum(verdict.blamed_right for verdict in verdicts)
+    if as_json:
+        print_json(report.prove_json(verdicts, not failures, seeds))
+    else:
+        screen.print(report.prove_table(verdicts))
+        if not only:
+            screen.print(report.needed_table(needed(verdicts)))
+        for failure in failures[:10]:
+            screen.print(f"the unchanged product fails: {failure}", markup=False)
+        caught = sum(verdict.caught for verdict in verdicts)
+        control_words = f"the unchanged product passes {seeds} seeds" if not failures else "CONTROL FAILED"
+        screen.print(
+            f"{caught} of {len(verdicts)} bugs caught, {blamed} blamed on the right place"
+            + (f"; {control_words}" if seeds else "")
+        )
+    if failures or not all(v.caught for v in verdicts) or blamed < RIGHT_BLAME * len(verdicts):
+        raise typer.Exit(MISMATCH)
+
+
+@parity.command("case")
+def case_(
+    file: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="FILE")],
+    weights: Annotated[Path | None, typer.Option(help="A trained model; default: random weights.")] = None,
+    preset: options.Preset = "vgg7",
+    image_size: ImageSize = 28,
+    batch_size: BatchSize = 5,
+    seed: options.Seed = 0,
+) -> None:
+    """Write a case for your own implementation: weights, a batch, and the trace that it should have."""
+    with options.pytorch("parity case"):
+        from torch_ref.trace import trace as referee
+
+    case = _case(weights, preset, image_size, batch_size, seed)
+    case_file.write_case(file, case, referee(case))
+    print(f"wrote {file}")
+
+
+@parity.command("check")
+def check_(
+    file: Annotated[Path, typer.Argument(help="Your tensors, a .safetensors file.", metavar="FILE")],
+    case: Annotated[
+        Path | None, typer.Option(help="The case; default: the one case file in the folder of FILE.")
+    ] = None,
+    as_json: AsJson = False,
+    html: Html = None,
+) -> None:
+    """Judge whatever tensors FILE holds by the trace in the case. Needs no PyTorch.
 
     Exit code 4 on a mismatch.
     """
-    with options.pytorch("parity run"):
-        from torch_ref.trace import trace as torch_trace
+    candidate = case_file.read_candidate(file)
+    comparison, culprits = case_file.check(candidate, case_file.read_case(case or case_file.find_case(file)))
+    found = Report(f"{file}: judged by the trace in the case", comparison, tuple(culprits))
+    _show(found, report.check_json(found) if as_json else None, html)
 
+
+def _case(weights: Path | None, preset: str, image_size: int, batch_size: int, seed: int) -> Case:
     if weights:
         trained = VGG7.load(weights)
         wide = {name: parameter.astype("float64") for name, parameter in trained.params.items()}
         model = VGG7.from_params(trained.config, wide)
     else:
         model = random_model(VGG7Config.preset(preset, image_size=image_size), seed)
-    case = random_case(model, batch_size, seed)
-    reference = torch_trace(case)
-    if perturb:
-        if perturb not in model.params:
-            raise typer.BadParameter(f"choose one of {', '.join(model.params)}", param_hint="--perturb")
-        model.params[perturb].flat[0] += 1e-6
-    comparison = compare(product_trace(case), reference)
-    if as_json:
-        print_json(report.as_json(comparison))
+    return random_case(model, batch_size, seed)
+
+
+def _show(found: Report, record: dict[str, object] | None, html: Path | None) -> None:
+    if html:
+        write_text(html, as_html(found))
+    if record is not None:
+        print_json(record)
     else:
-        title = f"{weights or preset}: NumPy against PyTorch, float64, batch of {batch_size}"
-        screen.print(report.as_table(comparison, title))
-        screen.print(report.summary(comparison))
-    if not comparison.passed:
+        screen.print(report.as_table(found))
+        for line in report.summary(found):
+            screen.print(line, soft_wrap=True, markup=False)
+    if not found.passed:
         raise typer.Exit(MISMATCH)

@@ -61,9 +61,16 @@ def train(
 
     began, first_epoch = time.perf_counter(), len(state.history)
     with options.threads(threads), _bar(plan, len(splits.train), first_epoch) as show:
-        for after in loop.train(model, splits, plan.recipe, state, show):
-            folder.write(model, after)
-            show.next_epoch()
+        try:
+            for after in loop.train(model, splits, plan.recipe, state, show):
+                folder.write(model, after)
+                show.next_epoch()
+        except KeyboardInterrupt:
+            show.stop()
+            messages.print(
+                f"interrupted; go on with: numpy-vgg7 train --resume {folder.path}", soft_wrap=True
+            )
+            raise
     seconds = time.perf_counter() - began
 
     best = VGG7.load(folder.best)
@@ -117,6 +124,7 @@ class _bar(Progress):  # noqa: N801  (used like a function)
             TextColumn("{task.fields[speed]:,.0f} images/s"),
             TimeRemainingColumn(),
             console=messages,
+            disable=not messages.is_terminal,  # in a log, only what matters
         )
         epochs = plan.recipe.epochs
         self.images, self.epochs, self.epoch = images, epochs, first_epoch

@@ -1,20 +1,26 @@
 """Single pictures for `predict`: any PNG becomes what the network was trained on."""
 
+import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from numpy_vgg7.errors import DataError
-from numpy_vgg7.inputs import as_images
+from numpy_vgg7.inputs import as_images, read_npy
 from numpy_vgg7.nn.arrays import Array
 
 INK = 0.2  # of the picture's contrast: what is brighter belongs to the digit
 # MNIST centres 20 pixels of digit in 28; the 8x8 digits fill their frame.
 MARGINS = {8: 0.0, 28: 4 / 28}
 USUAL_MARGIN = 1 / 8
+
+_UNREADABLE = (
+    UnidentifiedImageError, OSError, SyntaxError, ValueError, MemoryError,
+    Image.DecompressionBombError, Image.DecompressionBombWarning,
+)  # fmt: skip
 
 
 class Picture(NamedTuple):
@@ -31,41 +37,38 @@ def read_pictures(path: Path, image_size: int) -> Picture:
     is taken as it is. Raises DataError.
     """
     if not path.is_file():
-        raise _error(path, "a PNG or .npy file", "nothing there", "check the path")
+        found = "a folder" if path.is_dir() else "nothing there"
+        raise _error(path, "a PNG or .npy file", found, "check the path")
     if path.suffix == ".npy":
-        array = _read_npy(path)
+        array = read_npy(path)
         images = array[None] if array.ndim == 2 else array
         return Picture(as_images(images, image_size, "float32", str(path)), "taken as it is")
     grey, assumed = _bright_on_black(_read_png(path))
+    if grey.max() == grey.min():
+        raise _error(path, "a picture of a digit", "the same grey everywhere", "draw a digit on it")
     if grey.shape != (image_size, image_size):
-        if grey.max() == grey.min():
-            fix = "draw a digit on it"
-            raise _error(path, "a picture of a digit", "the same grey everywhere", fix)
         grey = _fit(grey, image_size)
         assumed += f", digit cropped and resized to {image_size}x{image_size}"
     return Picture(as_images(grey[None], image_size, "float32", str(path)), assumed)
 
 
-def _read_npy(path: Path) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        fix = "write it with numpy.save(FILE, images)"
-        raise _error(path, "a plain numeric .npy array", str(error), fix) from error
-    return array
-
-
 def _read_png(path: Path) -> NDArray[np.float64]:
-    """Grey values in 0..1; transparent parts count as white paper."""
+    """Grey values in 0..1; transparent parts are the paper: black for bright ink, else white."""
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            opened = Image.open(path, formats=["PNG"])
+        with opened as image:
             if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
                 return np.asarray(image, dtype=np.float64) / 65535
             coloured = image.convert("RGBA")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except _UNREADABLE as error:
         fix = "convert the picture to PNG"
         raise _error(path, "a whole PNG picture", f"something else ({error})", fix) from error
-    paper = Image.new("RGBA", coloured.size, "white")
+    pixels = np.asarray(coloured, dtype=np.float64)
+    ink = pixels[..., :3][pixels[..., 3] > 127]
+    bright = (pixels[..., 3] < 128).any() and ink.size and ink.mean() > 127
+    paper = Image.new("RGBA", coloured.size, "black" if bright else "white")
     return np.asarray(Image.alpha_composite(paper, coloured).convert("L"), dtype=np.float64) / 255
 
 

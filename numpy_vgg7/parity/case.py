@@ -22,6 +22,12 @@ class Case:
     labels: Labels  # (N,)
     sgd: SGD = RATES
 
+    def astype(self, dtype: str) -> "Case":
+        """The same numbers in another dtype, float64 to float32 rounded."""
+        params = {name: parameter.astype(dtype) for name, parameter in self.model.params.items()}
+        model = VGG7.from_params(self.model.config, params)
+        return replace(self, model=model, images=self.images.astype(dtype))
+
     def copy(self) -> "Case":
         """The same case around copies of the parameters, for a run that changes them."""
         return replace(self, model=VGG7.from_params(self.model.config, self.model.params))

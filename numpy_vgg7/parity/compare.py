@@ -1,12 +1,11 @@
-"""Judging one trace by another, tensor by tensor, in the order of computation."""
+"""The float64 lane: judging one trace by another, tensor by tensor, in the order of computation."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from numpy_vgg7.nn.arrays import Array, Arrays
-
-TOLERANCE = 1e-12  # of the largest reference element; a correct float64 network stays below 2e-14
+from numpy_vgg7.parity.tolerances import ELEMENT64, ELEMENT64_FLOOR, LANE64
 
 
 @dataclass(frozen=True)
@@ -17,6 +16,8 @@ class TensorResult:
     kind: str  # "value", "gradient" or "update"
     passed: bool
     max_relative_error: float  # max|a-b| / max|b|; infinite where no numbers could be compared
+    outside: int = 0  # elements out of bounds
+    worst: str = ""  # the place of the largest error, with both values
     note: str = ""
 
 
@@ -49,15 +50,20 @@ def kind_of(name: str) -> str:
     return "update" if ".step" in name else "value"
 
 
-def compare(candidate: Arrays, reference: Arrays, tolerance: float = TOLERANCE) -> Comparison:
+def compare(candidate: Arrays, reference: Arrays, tolerance: float = LANE64) -> Comparison:
     """Hold every tensor of two traces against each other; names on one side only fail too."""
     unexpected = [name for name in candidate if name not in reference]
-    results = [_judge(name, candidate.get(name), reference[name], tolerance) for name in reference]
+    results = [judge(name, candidate.get(name), reference[name], tolerance) for name in reference]
     results += [_failure(name, "unexpected: the reference has no such tensor") for name in unexpected]
     return Comparison(tuple(results))
 
 
-def _judge(name: str, a: Array | None, b: Array, tolerance: float) -> TensorResult:
+def judge(name: str, a: Array | None, b: Array, tolerance: float = LANE64) -> TensorResult:
+    """The verdict on one tensor `a`, given the reference `b`.
+
+    Shape, dtype and finiteness must agree before any number is compared. A gradient that is zero
+    everywhere in the reference proves nothing, and fails.
+    """
     if a is None:
         return _failure(name, "missing")
     if a.shape != b.shape:
@@ -67,13 +73,21 @@ def _judge(name: str, a: Array | None, b: Array, tolerance: float) -> TensorResu
     for side, array in (("", a), ("reference ", b)):
         if not np.isfinite(array).all():
             return _failure(name, f"{side}not finite")
-    largest = float(np.abs(b).max())
+    size, difference = np.abs(b), np.abs(a - b)
+    largest = float(size.max())
     if largest == 0 and kind_of(name) == "gradient":
         return _failure(name, "vacuous: the reference gradient is zero everywhere")
-    difference = float(np.abs(a - b).max())
-    error = difference / largest if largest else (np.inf if difference else 0.0)
-    return TensorResult(name, kind_of(name), error <= tolerance, error)
+    bound = np.where(
+        size > ELEMENT64_FLOOR * largest,
+        np.minimum(tolerance * largest, ELEMENT64 * size),
+        tolerance * largest,
+    )
+    outside = int((difference > bound).sum())
+    index = tuple(int(i) for i in np.unravel_index(difference.argmax(), difference.shape))
+    worst = f"{list(index)}: {float(a[index])!r}, reference {float(b[index])!r}"
+    error = float(difference.max()) / largest if largest else (np.inf if outside else 0.0)
+    return TensorResult(name, kind_of(name), outside == 0, error, outside, worst)
 
 
 def _failure(name: str, note: str) -> TensorResult:
-    return TensorResult(name, kind_of(name), False, np.inf, note)
+    return TensorResult(name, kind_of(name), False, np.inf, note=note)

@@ -1,19 +1,36 @@
-"""A comparison as a table on the screen and as JSON."""
+"""A report on the screen and as JSON."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
-from numpy_vgg7.parity.compare import TOLERANCE, Comparison
+from numpy_vgg7.parity.prove import Verdict
+from numpy_vgg7.parity.run import Report
+from numpy_vgg7.parity.tolerances import COMPLEX_STEP, LANE64
 
 
-def as_json(comparison: Comparison) -> dict[str, Any]:
+def as_json(report: Report) -> dict[str, Any]:
     """Stable keys; an infinite error, where nothing could be compared, is null."""
+    ratios = [found.ratio for found in report.rounding]
+    lane64 = check_json(report)["tensors"]
+    return check_json(report) | {
+        "max_relative_error": _number(report.comparison.max_relative_error),
+        "lane64": {"max_relative_error": _number(report.comparison.max_relative_error), "tensors": lane64},
+        "lane32": {"max_error_ratio": max(ratios), "median_error_ratio": float(np.median(ratios))},
+        "complex_step": {"max_relative_error": max(c.max_relative_error for c in report.complex_steps)},
+    }
+
+
+def check_json(report: Report) -> dict[str, Any]:
+    """The part that is there for a foreign trace too."""
     return {
-        "passed": comparison.passed,
-        "first_divergence": comparison.first_divergence,
-        "max_relative_error": _number(comparison.max_relative_error),
+        "passed": report.passed,
+        "first_divergence": report.comparison.first_divergence,
+        "culprit": report.culprit,
+        "diagnosis": report.diagnosis,
         "tensors": [
             {
                 "name": tensor.name,
@@ -21,32 +38,106 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                 "passed": tensor.passed,
                 "max_relative_error": _number(tensor.max_relative_error),
             }
-            for tensor in comparison.tensors
+            for tensor in report.comparison.tensors
         ],
     }
 
 
-def as_table(comparison: Comparison, title: str) -> Table:
+def as_table(report: Report) -> Table:
     """A row a tensor."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("tensor")
+    table = Table(title=report.title, title_justify="left")
+    table.add_column("tensor", no_wrap=True)
     table.add_column("kind")
-    table.add_column("relative error", justify="right")
+    table.add_column("float64 error", justify="right")
+    if report.rounding:
+        table.add_column("float32, x PyTorch's", justify="right")
+        table.add_column("% of bound", justify="right")
     table.add_column("")
-    for tensor in comparison.tensors:
+    ratios = {found.name: f"{found.ratio:.2f}" for found in report.rounding}
+    shares = {name: f"{100 * share:.2g}" for name, share in (report.bounds or {}).items()}
+    for tensor in report.comparison.tensors:
         verdict = "[green]PASS[/]" if tensor.passed else "[bold red]FAIL[/]"
         error = tensor.note or f"{tensor.max_relative_error:.1e}"
-        table.add_row(tensor.name, tensor.kind, error, verdict)
+        lane32 = (ratios.get(tensor.name, ""), shares.get(tensor.name, "")) if report.rounding else ()
+        table.add_row(tensor.name, tensor.kind, error, *lane32, verdict)
     return table
 
 
-def summary(comparison: Comparison) -> str:
-    """The verdict in one line."""
-    count, worst = len(comparison.tensors), comparison.max_relative_error
-    if comparison.passed:
-        return f"PASS: {count} tensors agree, worst relative error {worst:.1e} (bound {TOLERANCE:.0e})"
-    failed = sum(not tensor.passed for tensor in comparison.tensors)
-    return f"FAIL: {failed} of {count} tensors; first divergence: {comparison.first_divergence}"
+def summary(report: Report) -> list[str]:
+    """The verdict in a few lines."""
+    count, worst = len(report.comparison.tensors), report.comparison.max_relative_error
+    lines = []
+    if report.rounding:
+        ratios = [found.ratio for found in report.rounding]
+        lines.append(
+            f"float32: our rounding error is {max(ratios):.2f} times PyTorch's on the worst tensor, "
+            f"{np.median(ratios):.2f} on the median"
+        )
+    if report.complex_steps:
+        steepest = max(found.max_relative_error for found in report.complex_steps)
+        lines.append(f"complex step: worst relative error {steepest:.1e} (bound {COMPLEX_STEP:.0e})")
+    if report.passed:
+        bound = f"(bound {LANE64:.0e})"
+        return [*lines, f"PASS: {count} tensors agree, worst relative error {worst:.1e} {bound}"]
+    failed = [tensor for tensor in report.comparison.tensors if not tensor.passed]
+    first = report.comparison.first_divergence
+    lines.append(f"FAIL: {len(failed)} of {count} tensors; first divergence: {first}")
+    if failed:
+        tensor = failed[0]
+        lines.append(
+            f"  {tensor.note or f'{tensor.outside} elements out of bounds, worst at {tensor.worst}'}"
+        )
+    if report.culprit:
+        lines.append(f"culprit: {report.culprit}: {report.diagnosis}")
+    lines += [f"out of bounds, too: {failure}" for failure in report.other_failures]
+    return lines
+
+
+def prove_json(verdicts: Sequence[Verdict], control_passed: bool, control_seeds: int) -> dict[str, Any]:
+    """Stable keys."""
+    return {
+        "total": len(verdicts),
+        "caught": sum(verdict.caught for verdict in verdicts),
+        "blamed_right": sum(verdict.blamed_right for verdict in verdicts),
+        "control_passed": control_passed,
+        "control_seeds": control_seeds,
+        "mutants": [
+            {
+                "name": verdict.mutant.name,
+                "caught": verdict.caught,
+                "caught_by": list(verdict.caught_by),
+                "blamed": verdict.culprit.place if verdict.culprit else None,
+                "expected": verdict.mutant.blame,
+                "diagnosis": verdict.culprit.diagnosis if verdict.culprit else None,
+            }
+            for verdict in verdicts
+        ],
+    }
+
+
+def prove_table(verdicts: Sequence[Verdict]) -> Table:
+    """A row a bug."""
+    table = Table(title="Bugs put into the product, and what the harness made of them", title_justify="left")
+    for column in ("bug", "caught by", "blamed", "diagnosis"):
+        table.add_column(column)
+    for verdict in verdicts:
+        by = ", ".join(verdict.caught_by) or "[bold red]nobody[/]"
+        place = verdict.culprit.place if verdict.culprit else "-"
+        blamed = place if verdict.blamed_right else f"[red]{place}, not {verdict.mutant.blame}[/]"
+        words = verdict.culprit.diagnosis.split("; ")[0] if verdict.culprit else ""
+        table.add_row(verdict.mutant.name, by, blamed, words)
+    return table
+
+
+def needed_table(missed: dict[str, list[str]]) -> Table:
+    """What gets through without each kind of check."""
+    table = Table(title="Without this check, these get through", title_justify="left")
+    table.add_column("check", no_wrap=True)
+    table.add_column("bugs", justify="right")
+    table.add_column("for example")
+    for kind, names in missed.items():
+        table.add_row(kind, str(len(names)), names[0] if names else "-")
+    return table
 
 
 def _number(value: float) -> float | None:

@@ -44,7 +44,6 @@ class State:
 
     params: Arrays
     velocity: Arrays
-    best: Arrays
     history: list[Epoch] = field(default_factory=list)
 
     def is_best(self) -> bool:
@@ -71,7 +70,7 @@ def score(model: VGG7, data: Dataset) -> Score:
 
 def start(model: VGG7, recipe: Recipe) -> State:
     """The state before the first epoch."""
-    return State(model.params, recipe.optimiser().init(model.params), dict(model.params))
+    return State(model.params, recipe.optimiser().init(model.params))
 
 
 def train(model: VGG7, splits: Splits, recipe: Recipe, state: State, progress: Progress) -> Iterator[State]:
@@ -108,8 +107,6 @@ def train(model: VGG7, splits: Splits, recipe: Recipe, state: State, progress: P
         state.history.append(
             Epoch(epoch + 1, loss / done, right / done, validation.loss, validation.accuracy, speed)
         )
-        if state.is_best():
-            state.best = {name: parameter.copy() for name, parameter in state.params.items()}
         yield state
 
 

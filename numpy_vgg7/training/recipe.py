@@ -1,7 +1,7 @@
 """The settings of a training, and its learning rate over time."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.nn.sgd import SGD
@@ -26,10 +26,16 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        lowest = {"epochs": 1, "batch_size": 1, "seed": 0}
-        for name, value in asdict(self).items():
-            if not (math.isfinite(value) and value >= lowest.get(name, 0)):
-                raise _error(name, f"a finite number >= {lowest.get(name, 0)}", value)
+        for name, lowest in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if type(value) is not int or value < lowest:
+                raise _error(name, f"a whole number >= {lowest}", value)
+        for name in ("lr_conv", "lr_fc", "momentum", "weight_decay"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not (math.isfinite(value) and value >= 0):
+                raise _error(name, "a finite number >= 0", value)
+        if type(self.augment) is not bool:
+            raise _error("augment", "true or false", self.augment)
         if self.momentum >= 1:
             raise _error("momentum", "less than 1", self.momentum)
 

@@ -13,7 +13,7 @@ from numpy_vgg7.atomic import write_text
 from numpy_vgg7.environment import environment
 from numpy_vgg7.errors import ConfigError, OutputError, TrainingError
 from numpy_vgg7.nn.arrays import Arrays
-from numpy_vgg7.training.loop import Epoch, State
+from numpy_vgg7.training.loop import Epoch, State, start
 from numpy_vgg7.training.recipe import Recipe
 from numpy_vgg7.vgg7 import VGG7, VGG7Config
 from numpy_vgg7.weights.formats import read_safetensors, write_safetensors
@@ -62,15 +62,16 @@ class RunFolder:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.mkdir()
+            (self.path / CHECKPOINT).parent.mkdir()
         except OSError as error:
-            found = "a folder or file of that name" if self.path.exists() else str(error)
+            taken = isinstance(error, FileExistsError)
+            found = "a folder or file of that name" if taken else (error.strerror or "").lower()
             raise OutputError(
                 str(self.path),
                 expected="a new folder",
                 found=found,
                 fix="choose another --out, or go on with --resume",
             ) from error
-        (self.path / "checkpoint").mkdir()
         write_text(self.path / "config.json", json.dumps(asdict(plan), indent=2) + "\n")
         write_text(self.path / "env.json", json.dumps(environment(), indent=2) + "\n")
 
@@ -80,6 +81,8 @@ class RunFolder:
         try:
             record: dict[str, Any] = json.loads(path.read_bytes())
             model, recipe = json.dumps(record.pop("model")), Recipe(**record.pop("recipe"))
+            if not all(isinstance(value, str) for value in record.values()):
+                raise ValueError("preset, data and dtype are not all text")
             return Plan(model=VGG7Config.from_json(model), recipe=recipe, **record)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise TrainingError(
@@ -91,8 +94,6 @@ class RunFolder:
 
     def write(self, model: VGG7, state: State) -> None:
         """Write everything that an epoch changed."""
-        tensors, metadata = _pack(state)
-        write_safetensors(self.path / CHECKPOINT, tensors, metadata)
         model.save(self.last)
         if state.is_best():
             model.save(self.best)
@@ -101,19 +102,29 @@ class RunFolder:
         rows.writerow(Epoch._fields)
         rows.writerows(state.history)
         write_text(self.path / "metrics.csv", table.getvalue())
+        # Last: if anything before it is lost, the epoch is done again, to the same bytes.
+        tensors, metadata = _pack(state)
+        write_safetensors(self.path / CHECKPOINT, tensors, metadata)
 
     def read_state(self, model: VGG7) -> State:
-        """Read the checkpoint back. Raises WeightsError or TrainingError if it is damaged."""
+        """Read the checkpoint back. Raises WeightsError or TrainingError if it is damaged.
+
+        Without one (a break in the first epoch) the training is at its start.
+        """
         path = self.path / CHECKPOINT
+        if not path.exists():
+            return start(model, self.read_plan().recipe)
         tensors, metadata = read_safetensors(path)
-        parts: dict[str, Arrays] = {"params": {}, "velocity": {}, "best": {}}
+        parts: dict[str, Arrays] = {"params": {}, "velocity": {}}
         try:
-            history = [Epoch(*row) for row in json.loads(metadata or "")]
+            history = [Epoch(int(row[0]), *map(float, row[1:])) for row in json.loads(metadata or "")]
             for part, arrays in parts.items():
                 for name, parameter in model.params.items():
                     arrays[name] = tensors[f"{part}/{name}"]
                     if arrays[name].shape != parameter.shape or arrays[name].dtype != parameter.dtype:
                         raise ValueError(f"{part}/{name} of another shape or dtype")
+                    if not np.isfinite(arrays[name]).all():
+                        raise ValueError(f"{part}/{name} not finite")
         except (ValueError, TypeError, KeyError) as error:
             raise TrainingError(
                 str(path),
@@ -135,6 +146,6 @@ def free_folder(preset: str, data: str, seed: int) -> Path:
 
 
 def _pack(state: State) -> tuple[dict[str, np.ndarray[Any, Any]], str]:
-    parts = {"params": state.params, "velocity": state.velocity, "best": state.best}
+    parts = {"params": state.params, "velocity": state.velocity}
     tensors = {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
     return tensors, json.dumps(state.history)

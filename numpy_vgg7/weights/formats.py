@@ -4,7 +4,7 @@ Every writer takes contiguous copies (safetensors writes wrong values otherwise)
 returns the tensors and the metadata text, or None where the file has none.
 """
 
-import zipfile
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,8 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from numpy_vgg7.atomic import replacing, write_bytes
+from numpy_vgg7 import inputs
+from numpy_vgg7.atomic import write_bytes
 from numpy_vgg7.errors import WeightsError
 from numpy_vgg7.vgg7 import VGG7, VGG7Config
 from numpy_vgg7.weights.infer import infer_config
@@ -26,13 +27,19 @@ Format = TypeVar("Format")
 
 def read_safetensors(path: Path) -> tuple[Tensors, str | None]:
     """Tensors and metadata of a safetensors file. Raises WeightsError if it is not one."""
-    _require_file(path)
+    require_file(path)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            dtypes = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+            odd = next((name for name, dtype in dtypes.items() if dtype not in ("F32", "F64")), None)
+            tensors = {} if odd else {name: file.get_tensor(name) for name in dtypes}
             metadata = file.metadata() or {}
     except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
         raise _unreadable(path, "safetensors", error) from error
+    if odd:
+        raise WeightsError(
+            f"{path}: {odd}", expected="F32 or F64", found=dtypes[odd], fix="convert it before saving"
+        )
     return tensors, metadata.get(KEY)
 
 
@@ -43,21 +50,17 @@ def write_safetensors(path: Path, tensors: Tensors, metadata: str) -> None:
 
 
 def read_npz(path: Path) -> tuple[Tensors, str | None]:
-    """Arrays and metadata of an npz file; pickled objects are refused. Raises WeightsError."""
-    _require_file(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            tensors = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, "npz", error) from error
+    """Arrays and metadata of an npz file; pickled objects are refused. Raises DataError."""
+    tensors = inputs.read_npz(path)
     metadata = tensors.pop(KEY, None)
     return tensors, None if metadata is None else str(metadata)
 
 
 def write_npz(path: Path, tensors: Tensors, metadata: str) -> None:
     """Write an npz file; the metadata is a string array beside the tensors."""
-    with replacing(path) as file:
-        np.savez(file, **{KEY: np.array(metadata)}, **tensors)  # type: ignore[arg-type]
+    archive = io.BytesIO()
+    np.savez(archive, **{KEY: np.array(metadata)}, **tensors)  # type: ignore[arg-type]
+    write_bytes(path, archive.getvalue())
 
 
 Reader = Callable[[Path], tuple[Tensors, str | None]]
@@ -96,7 +99,15 @@ def read_foreign(
     """
     tensors, metadata = by_suffix(path, readers)(path)
     if metadata is not None:
-        return _model(verify(metadata, tensors, str(path)), tensors), False
+        known = verify(metadata, tensors, str(path))
+        if config is not None and config != known:
+            raise WeightsError(
+                f"{path}: configuration",
+                expected=config.to_json(),
+                found=known.to_json(),
+                fix="leave the option out: the file says itself what it is",
+            )
+        return _model(known, tensors), False
     found = infer_config(tensors, str(path)) if config is None else config
     check_tensors(tensors, found, str(path))
     return _model(found, tensors), config is None
@@ -118,7 +129,8 @@ def _model(config: VGG7Config, tensors: Tensors) -> VGG7:
     return VGG7.from_params(config, tensors)
 
 
-def _require_file(path: Path) -> None:
+def require_file(path: Path) -> None:
+    """Raise WeightsError unless there is a file at `path`."""
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing there"
         raise WeightsError(str(path), expected="a file", found=found, fix="check the path")

@@ -20,9 +20,9 @@ PROBE_TOLERANCE = 1e-9  # of the largest logit; float64 on another machine diffe
 def check_tensors(tensors: dict[str, NDArray[Any]], config: VGG7Config, source: str) -> None:
     """Raise WeightsError, naming the tensor, unless `tensors` are the parameters of `config`."""
     shapes = parameter_shapes(config.layers())
-    for name in shapes.keys() - tensors.keys():
+    for name in (name for name in shapes if name not in tensors):
         raise _error(source, name, f"shape {shapes[name]}", "no such tensor", "add it")
-    for name in tensors.keys() - shapes.keys():
+    for name in (name for name in tensors if name not in shapes):
         raise _error(source, name, "no such tensor", f"shape {tensors[name].shape}", "remove it")
     first = next(iter(shapes))
     for name, shape in shapes.items():
@@ -79,12 +79,12 @@ def verify(text: str, tensors: dict[str, NDArray[Any]], source: str) -> VGG7Conf
         record = json.loads(text)
         version, config_record = record["format_version"], record["config"]
         sums, probe = dict(record["sha256"]), np.array(record["probe_logits"], dtype=np.float64)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         expected = "numpy-vgg7 metadata"
         raise _error(source, KEY, expected, f"something else ({error!r})", "export it anew") from error
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version != FORMAT_VERSION:
         fix = "install a newer numpy-vgg7"
-        raise _error(source, "format_version", str(FORMAT_VERSION), str(version), fix)
+        raise _error(source, "format_version", str(FORMAT_VERSION), repr(version), fix)
     try:
         config = VGG7Config.from_json(json.dumps(config_record))
     except ConfigError as error:
