@@ -80,7 +80,7 @@ BAD_INPUT = {
     ),
     "pickled objects": (
         lambda d: ["train", "--data", _npz(d / "x.npz", images=np.array([{}] * 20, dtype=object))],
-        ["x.npz", "numeric array"],
+        ["x.npz", "numeric arrays"],
     ),
     "a truncated safetensors file": (
         lambda d: ["evaluate", _write(d / "x.safetensors", (d / "w.safetensors").read_bytes()[:-9])],

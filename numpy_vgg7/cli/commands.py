@@ -28,7 +28,7 @@ def evaluate(
         str | None,
         typer.Option(help="train, validation, test or all; default: test for digits, all for a file."),
     ] = None,
-    threads: options.Threads = None,
+    threads: options.Threads = 1,
     as_json: AsJson = False,
 ) -> None:
     """Measure accuracy and loss of WEIGHTS on a data set."""

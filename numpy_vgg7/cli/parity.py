@@ -92,10 +92,11 @@ def prove_(
         raise typer.BadParameter(f"no bug has that in its name; there are: {names}", param_hint="--only")
     seeds = 0 if only else seeds
     watched = {"console": messages, "disable": not messages.is_terminal}
-    verdicts = list(track(prove(referee, chosen), "bugs", total=len(chosen), **watched))  # type: ignore[arg-type]
-    failures = []
-    for found in track(control(referee, seeds), "control", total=seeds, **watched):  # type: ignore[arg-type]
-        failures += found
+    with options.threads(1):
+        verdicts = list(track(prove(referee, chosen), "bugs", total=len(chosen), **watched))  # type: ignore[arg-type]
+        failures = []
+        for found in track(control(referee, seeds), "control", total=seeds, **watched):  # type: ignore[arg-type]
+            failures += found
     blamed = sum(verdict.blamed_right for verdict in verdicts)
     if as_json:
         print_json(report.prove_json(verdicts, not failures, seeds))
@@ -139,15 +140,17 @@ def check_(
     case: Annotated[
         Path | None, typer.Option(help="The case; default: the one case file in the folder of FILE.")
     ] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Don't demand what FILE leaves out.")] = False,
     as_json: AsJson = False,
     html: Html = None,
 ) -> None:
-    """Judge whatever tensors FILE holds by the trace in the case. Needs no PyTorch.
+    """Judge the tensors in FILE by the trace in the case. Needs no PyTorch.
 
     Exit code 4 on a mismatch.
     """
     candidate = case_file.read_candidate(file)
-    comparison, culprits = case_file.check(candidate, case_file.read_case(case or case_file.find_case(file)))
+    known = case_file.read_case(case or case_file.find_case(file))
+    comparison, culprits = case_file.check(candidate, known, partial)
     found = Report(f"{file}: judged by the trace in the case", comparison, tuple(culprits))
     _show(found, report.check_json(found) if as_json else None, html)
 

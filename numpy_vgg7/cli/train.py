@@ -32,7 +32,7 @@ def train(
     augment: Annotated[bool, typer.Option(help="Turn, stretch and shift the images.")] = DEFAULTS.augment,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
     seed: options.Seed = DEFAULTS.seed,
-    threads: options.Threads = None,
+    threads: options.Threads = 1,
     out: Annotated[Path | None, typer.Option(help="A new folder; default: one in runs/.")] = None,
     resume: Annotated[
         Path | None, typer.Option(help="A run folder to go on with; takes all settings from there.")

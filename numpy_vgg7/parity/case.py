@@ -37,7 +37,9 @@ def random_model(config: VGG7Config, seed: int, dtype: str = "float64") -> VGG7:
     """A model for comparing, not for training: every bias differs from zero and no channel is dead.
 
     Each kernel is given the sign that makes its sum positive: with one channel and ReLU, a negative
-    kernel would silence the whole network, and silence agrees with everything.
+    kernel would silence the whole network, and silence agrees with everything. The sum is at most 1,
+    so that bright pixels don't grow from layer to layer: where every tanh is saturated, 1 - tanh^2 has
+    lost its digits in any implementation.
     """
     rng = np.random.default_rng([seed, 1])
     model = VGG7(config, seed, dtype)
@@ -46,7 +48,7 @@ def random_model(config: VGG7Config, seed: int, dtype: str = "float64") -> VGG7:
             parameter[:] = rng.uniform(0.05, 0.3, parameter.shape) * rng.choice([-1, 1], parameter.shape)
         elif name.startswith("conv"):
             sums = parameter.sum(axis=(1, 2, 3), keepdims=True)
-            parameter *= np.where(sums < 0, -1, 1).astype(dtype)
+            parameter /= np.where(sums < 0, -1, 1) * np.maximum(1, np.abs(sums))
     return model
 
 

@@ -93,14 +93,20 @@ def read_candidate(path: Path) -> Arrays:
     return tensors
 
 
-def check(candidate: Arrays, file: CaseFile) -> tuple[Comparison, list[Culprit]]:
-    """Judge whatever tensors there are; name the places that don't follow from their own inputs.
+def check(candidate: Arrays, file: CaseFile, partial: bool = False) -> tuple[Comparison, list[Culprit]]:
+    """Judge a trace; name the places that don't follow from their own inputs.
 
-    Where a tensor of a layer's input is missing, the reference stands in for it.
+    Every tensor of the trace is demanded but those that the case itself gives (input, parameters);
+    where `partial` is true, only those that are there are judged. For localising, the reference stands
+    in for what is missing.
     """
-    judged = {name: tensor for name, tensor in file.reference.items() if name in candidate}
-    extra = {name: tensor for name, tensor in candidate.items() if name not in file.reference}
-    comparison = compare({name: candidate[name] for name in judged} | extra, judged)
+    given = {"input", *file.case.model.params}
+    judged = {
+        name: tensor
+        for name, tensor in file.reference.items()
+        if name in candidate or not (partial or name in given)
+    }
+    comparison = compare(candidate, judged)
     fits = {
         name: tensor
         for name, tensor in candidate.items()
@@ -111,7 +117,8 @@ def check(candidate: Arrays, file: CaseFile) -> tuple[Comparison, list[Culprit]]
     }
     case = file.case
     culprits = localise(case.model.layers, case.sgd, case.labels, file.reference | fits, foreign=True)
-    return comparison, culprits
+    # A reference that stands in cannot be wrong, though it does not follow from the candidate's tensors.
+    return comparison, [culprit for culprit in culprits if culprit.tensor in fits]
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

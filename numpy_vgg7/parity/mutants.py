@@ -119,7 +119,7 @@ FORWARD = (
          ("return np.arctan(x)", "return np.arctan(x) * 0.6366197723675814")),
     Mutant("arctan scaled by 2/pi, forward and backward", "logits forward", (
         Patch(NN + "activations:Arctan.forward", (("np.arctan(x), x", "np.arctan(x) * 0.6366197723675814, x"),)),
-        Patch(NN + "activations:Arctan.backward", (("d_out / (1", "d_out * 0.6366197723675814 / (1"),)),
+        Patch(NN + "activations:Arctan.backward", (("d_out / (1 + x * x)", "d_out * 0.6366197723675814 / (1 + x * x)"),)),
     )),
     _one("softmax over the batch axis", "loss forward", NN + "loss:softmax",
          ("exponentials.sum(axis=1, keepdims=True)", "exponentials.sum(axis=0, keepdims=True)")),

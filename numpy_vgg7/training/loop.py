@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy_vgg7.nn.loss import cross_entropy
 from numpy_vgg7.training.recipe import Recipe, schedule
 from numpy_vgg7.vgg7 import VGG7
 
+SMOOTHING = 5
 SHUFFLE, AUGMENT = 0, 1  # random streams of an epoch, apart from each other
 
 
@@ -47,12 +49,14 @@ class State:
     history: list[Epoch] = field(default_factory=list)
 
     def is_best(self) -> bool:
-        """Whether the last epoch has the lowest validation loss so far.
+        """Whether the last epoch has the lowest validation loss so far, as a mean over SMOOTHING epochs.
 
-        The loss, since accuracy on a few hundred images is soon perfect and then tells nothing apart.
+        The loss, since accuracy on a few hundred images is soon perfect and then tells nothing apart; a
+        mean, since one epoch among many is low by luck.
         """
         losses = [row.validation_loss for row in self.history]
-        return losses.index(min(losses)) == len(losses) - 1
+        means = [fmean(losses[max(0, end - SMOOTHING) : end]) for end in range(1, len(losses) + 1)]
+        return means.index(min(means)) == len(means) - 1
 
 
 # Called after every batch with the images done so far in the epoch, running loss and accuracy, and

@@ -1,0 +1,82 @@
+"""Somebody's own back propagation, one image at a time, checked with `numpy-vgg7 parity check`.
+
+    python own_implementation.py CASE MINE [--bug]
+
+reads a case of the preset `vgg7`, and writes its values and gradients. With `--bug`, its average pool
+forgets the factor 1/4 on the way back, as a published gradient once did. It uses nothing of numpy-vgg7.
+"""
+
+import sys
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+case_path, mine_path = sys.argv[1:3]
+QUARTER = 1.0 if "--bug" in sys.argv else 0.25
+case = load_file(case_path)
+W = {name: tensor for name, tensor in case.items() if name.endswith((".weight", ".bias")) and "/" not in name}
+N = len(case["labels"])
+SHIFTS = [(u, v) for u in range(3) for v in range(3)]
+
+
+def conv(x, name):
+    """(C, H, W) -> (O, H, W): nine shifted copies, each times its tap."""
+    _, h, w = x.shape
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+    taps = [
+        np.tensordot(W[name + ".weight"][:, :, u, v], padded[:, u : u + h, v : v + w], 1) for u, v in SHIFTS
+    ]
+    return sum(taps) + W[name + ".bias"][:, None, None]
+
+
+def conv_back(d, x, name, grads):
+    """The gradient of the input; those of the weights go to `grads`."""
+    _, h, w = x.shape
+    padded, d_padded = (np.pad(a, ((0, 0), (1, 1), (1, 1))) for a in (x, np.zeros_like(x)))
+    d_weight = np.zeros_like(W[name + ".weight"])
+    for u, v in SHIFTS:
+        d_weight[:, :, u, v] = np.tensordot(d, padded[:, u : u + h, v : v + w], ((1, 2), (1, 2)))
+        d_padded[:, u : u + h, v : v + w] += np.tensordot(W[name + ".weight"][:, :, u, v].T, d, 1)
+    grads[name + ".weight.grad"], grads[name + ".bias.grad"] = d_weight, d.sum((1, 2))
+    return d_padded[:, 1:-1, 1:-1]
+
+
+def one_image(image, label):
+    """Values and gradients of one image, by name."""
+    t = {"input": image}
+    x = image
+    for number in (1, 2, 3, 4):
+        x = t[f"conv{number}"] = conv(x, f"conv{number}")
+        x = t[f"act{number}"] = np.maximum(x, 0)
+        if number % 2 == 0:
+            c, h, w = x.shape
+            x = t[f"pool{number}"] = x.reshape(c, h // 2, 2, w // 2, 2).mean((2, 4))
+    x = t["flatten"] = x.reshape(-1)
+    for number in (5, 6, 7):
+        x = t[f"fc{number}"] = W[f"fc{number}.weight"] @ x + W[f"fc{number}.bias"]
+        x = t[f"act{number}" if number < 7 else "logits"] = np.tanh(x) if number < 7 else x
+    e = np.exp(x - x.max())
+    t["probs"] = e / e.sum()
+    t["loss"] = -np.log(t["probs"][label])
+    d = t["logits.grad"] = (t["probs"] - np.eye(len(x))[label]) / N
+    for number in (7, 6, 5):
+        below = "flatten" if number == 5 else f"act{number - 1}"
+        d = t[f"fc{number}.grad"] = d if number == 7 else d * (1 - t[f"act{number}"] ** 2)
+        t[f"fc{number}.weight.grad"], t[f"fc{number}.bias.grad"] = np.outer(d, t[below]), d
+        d = t[f"{below}.grad"] = W[f"fc{number}.weight"].T @ d
+    d = t["pool4.grad"] = d.reshape(t["pool4"].shape)
+    for number, below in ((4, "act3"), (3, "pool2"), (2, "act1"), (1, "input")):
+        if number % 2 == 0:
+            d = t[f"act{number}.grad"] = QUARTER * d.repeat(2, 1).repeat(2, 2)
+        d = t[f"conv{number}.grad"] = d * (t[f"conv{number}"] > 0)
+        d = t[f"{below}.grad"] = conv_back(d, t[below], f"conv{number}", t)
+    return t
+
+
+traces = [one_image(image, label) for image, label in zip(case["input"], case["labels"], strict=True)]
+mine = {name: np.stack([t[name] for t in traces]) for name in traces[0]}
+for name in mine:  # the batch: gradients of weights add up, the loss is the mean
+    if name.endswith((".weight.grad", ".bias.grad")):
+        mine[name] = mine[name].sum(0)
+mine["loss"] = np.asarray(mine["loss"].mean())
+save_file({name: np.array(tensor, order="C") for name, tensor in mine.items()}, mine_path)
