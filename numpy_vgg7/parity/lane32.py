@@ -4,10 +4,12 @@ It finds no wrong formula, those are found in float64, but arithmetic that is ca
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from numpy_vgg7.nn.activations import ReLU
 from numpy_vgg7.nn.arrays import Array, Arrays
 from numpy_vgg7.nn.conv import Conv2d
 from numpy_vgg7.nn.linear import Linear
@@ -43,6 +45,7 @@ def rounding_errors(case: Case, referee: Callable[[Case], Arrays]) -> list[Round
     `case` is of dtype float32. Left out are tensors that the referee has exactly (inputs, initial
     parameters), and parameters after several steps, where a ReLU that flips early decides.
     """
+    case = without_flips(case, referee)
     wide = case.astype("float64")
     ours, exact = product_trace(case), product_trace(wide)
     peers, peers_exact = referee(case), referee(wide)
@@ -53,6 +56,26 @@ def rounding_errors(case: Case, referee: Callable[[Case], Arrays]) -> list[Round
         and exact[name].any()
         and not np.array_equal(peers[name], peers_exact[name])
     ]
+
+
+def without_flips(case: Case, referee: Callable[[Case], Arrays]) -> Case:
+    """The case without the images in which rounding moves a ReLU's input across zero.
+
+    There, float32 follows another branch than float64: the whole gradient of that pixel comes or goes,
+    in whichever implementation the flip happens to fall, and no rounding can be measured.
+    """
+    traces = (product_trace(case), referee(case))
+    exact = product_trace(case.astype("float64"))
+    names = ["input", *(layer.name for layer in case.model.layers)]
+    kept = np.ones(len(case.labels), dtype=bool)
+    for before, layer in zip(names, case.model.layers, strict=False):
+        if isinstance(layer, ReLU):
+            for trace in traces:
+                same = (trace[before] > 0) == (exact[before] > 0)
+                kept &= same.reshape(len(kept), -1).all(axis=1)
+    if not kept.any():
+        return case
+    return replace(case, images=case.images[kept], labels=case.labels[kept])
 
 
 def bounds_used(layers: list[Layer], params: Arrays, exact: Arrays) -> dict[str, float]:
