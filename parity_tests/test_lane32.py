@@ -30,5 +30,5 @@ def test_images_whose_relu_flips_in_float32_are_left_out():
 def test_rounding_of_the_preset_is_that_of_pytorch_within_a_small_factor():
     for seed in (0, 2):
         ratios = [found.ratio for found in rounding_errors(case(seed), referee)]
-        assert max(ratios) <= 4, "goal 2, see LANE32_GOAL; a flipped ReLU would give thousands"
+        assert max(ratios) <= 4, "goal 2, see tolerances.py; a flipped ReLU would give thousands"
         assert np.median(ratios) <= 1.5

@@ -11,6 +11,7 @@ from numpy_vgg7.parity.compare import Comparison, compare
 from numpy_vgg7.parity.complex_step import Checked, complex_step
 from numpy_vgg7.parity.lane32 import Rounding, bounds_used, rounding_errors
 from numpy_vgg7.parity.localise import Culprit, localise
+from numpy_vgg7.parity.tolerances import COMPLEX_STEP_ENTRIES
 from numpy_vgg7.vgg7 import VGG7
 
 COMPLEX_STEP_IMAGES = 1  # of the batch: its cost is hundreds of forward passes
@@ -60,7 +61,11 @@ def run(title: str, case: Case, product: VGG7, referee: Referee, seed: int) -> R
     comparison = compare(product_trace(ours), reference)
     culprits = _changed_weights(product.params, reference)
     culprits += localise(product.layers, case.sgd, case.labels, reference)
-    entries = 64 if sum(p.size for p in product.params.values()) <= COMPLEX_STEP_PARAMETERS else FEW_ENTRIES
+    entries = (
+        COMPLEX_STEP_ENTRIES
+        if sum(p.size for p in product.params.values()) <= COMPLEX_STEP_PARAMETERS
+        else FEW_ENTRIES
+    )
     first = slice(0, COMPLEX_STEP_IMAGES)
     return Report(
         title,
