@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +13,15 @@ from numpy.typing import NDArray
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.inputs import as_images, as_labels
 from numpy_vgg7.nn.activations import ACTIVATIONS
-from numpy_vgg7.nn.arrays import Array, Arrays, Labels
+from numpy_vgg7.nn.arrays import Array, Arrays, Labels, dense
 from numpy_vgg7.nn.conv import Conv2d
 from numpy_vgg7.nn.init import initial_params
+from numpy_vgg7.nn.layer import Layer
 from numpy_vgg7.nn.linear import Linear
-from numpy_vgg7.nn.loss import cross_entropy, cross_entropy_backward, softmax
-from numpy_vgg7.nn.network import Layer, Step, backward, forward
+from numpy_vgg7.nn.loss import softmax
+from numpy_vgg7.nn.parallel import Engine, Pass
 from numpy_vgg7.nn.pooling import AvgPool2d, Flatten
+from numpy_vgg7.nn.sgd import SGD
 
 DTYPES = ("float32", "float64")
 INFERENCE_BATCH = 256  # images at a time: bounds the memory that the patches of one pass take
@@ -140,38 +144,46 @@ PRESETS: dict[str, VGG7Config] = {
 }  # fmt: skip
 
 
-class Pass(NamedTuple):
-    """One batch, there and back."""
-
-    loss: Array  # a scalar: mean cross-entropy
-    probs: Array  # (N, classes)
-    tape: list[Step]
-    d_activations: Arrays  # by layer name, and "input"
-    gradients: Arrays  # keyed like params
-
-
 class VGG7:
     """A VGG7 with its parameters.
 
     `params` maps PyTorch's names to arrays in PyTorch's layout ("conv1.weight" -> (out, in/groups,
     3, 3), "fc5.weight" -> (out, in)). Images are (N, H, W) or (N, 1, H, W) with pixels in 0..1.
+
+    A batch of more than a few images is shared out over `threads`; the BLAS should have one thread then
+    (threadpoolctl sets it). Calls on one model take turns.
     """
 
-    def __init__(self, config: VGG7Config, seed: int = 0, dtype: str = "float32") -> None:
+    def __init__(self, config: VGG7Config, seed: int = 0, dtype: str = "float32", threads: int = 1) -> None:
         if dtype not in DTYPES:
             raise _config_error("dtype", " or ".join(DTYPES), dtype, "choose one")
         if type(seed) is not int or seed < 0:
             raise _config_error("seed", "a whole number >= 0", seed, "choose one")
+        if type(threads) is not int or threads < 1:
+            raise _config_error("threads", "a whole number >= 1", threads, "choose one")
         self.config = config
         self.dtype = dtype
+        self.threads = threads
         self.layers = config.layers()
         self.params = initial_params(self.layers, seed, dtype)
+        self._lock = Lock()
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return Engine(self.layers, self.threads)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles have an engine and a lock of their own."""
+        return {key: value for key, value in vars(self).items() if key not in ("_engine", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=Lock())
 
     def logits(self, images: NDArray[Any]) -> Array:
         """The last layer's output, (N, classes)."""
         x = as_images(images, self.config.image_size, self.dtype)
         batches = (x[i : i + INFERENCE_BATCH] for i in range(0, len(x), INFERENCE_BATCH))
-        return np.concatenate([forward(self.layers, self.params, batch)[-1].out for batch in batches])
+        return np.concatenate([self.forward(batch) for batch in batches])
 
     def predict_proba(self, images: NDArray[Any]) -> Array:
         """Probability of each class, (N, classes), rows sum to 1."""
@@ -184,8 +196,10 @@ class VGG7:
 
     def loss_and_gradients(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[float, Arrays]:
         """Mean cross-entropy of the batch, and its gradient by each parameter, keyed like `params`."""
-        done = self.back_propagate(*self._batch(images, labels))
-        return float(done.loss), done.gradients
+        with self._lock:
+            done = self._engine.propagate(self.params, *self._batch(images, labels))
+            found = dense(done.gradients)
+            return float(done.loss), {name: np.array(found[name], order="C") for name in self.params}
 
     def trace(self, images: NDArray[Any], labels: NDArray[Any]) -> Arrays:
         """Everything one batch computes, by name, in the order it is computed.
@@ -196,26 +210,39 @@ class VGG7:
         there is no "probs.grad".
         """
         x, labels = self._batch(images, labels)
-        done = self.back_propagate(x, labels)
+        done = Engine(self.layers, self.threads, reuse=False).propagate(self.params, x, labels, to_input=True)
+        found = dense(done.gradients)
+        outs, d_outs = done.activations()
         trace = {"input": x}
-        for layer, _, out in done.tape:
+        for layer in self.layers:
             own = [f"{layer.name}.{key}" for key in layer.shapes()]
-            trace |= {name: self.params[name].copy() for name in own} | {layer.name: out}
+            trace |= {name: self.params[name].copy() for name in own} | {layer.name: outs[layer.name]}
         trace |= {"probs": done.probs, "loss": done.loss}
-        for layer, _, _ in reversed(done.tape):
-            names = [layer.name, *(f"{layer.name}.{key}" for key in layer.shapes())]
-            known = done.d_activations | done.gradients
-            trace |= {f"{name}.grad": known[name] for name in names}
-        trace["input.grad"] = done.d_activations["input"]
+        for layer in reversed(self.layers):
+            trace[f"{layer.name}.grad"] = d_outs[layer.name]
+            trace |= {f"{layer.name}.{key}.grad": found[f"{layer.name}.{key}"] for key in layer.shapes()}
+        trace["input.grad"] = d_outs["input"]
         return trace
 
+    def forward(self, x: Array) -> Array:
+        """`logits` for callers whose images are checked already, (N, 1, H, W)."""
+        with self._lock:
+            return self._engine.logits(self.params, x).copy()
+
     def back_propagate(self, x: Array, labels: Labels) -> Pass:
-        """One batch there and back, for callers whose images and labels are checked already."""
-        tape = forward(self.layers, self.params, x)
-        logits = tape[-1].out
-        probs = softmax(logits)
-        d_logits = cross_entropy_backward(probs, labels, len(labels))
-        return Pass(cross_entropy(logits, labels), probs, tape, *backward(tape, self.params, d_logits))
+        """One batch there and back, for callers whose images and labels are checked already.
+
+        What it returns is valid until the next call of any method.
+        """
+        with self._lock:
+            return self._engine.propagate(self.params, x, labels)
+
+    def descend(self, x: Array, labels: Labels, sgd: SGD, velocity: Arrays, scale: float = 1.0) -> Pass:
+        """`back_propagate`, and one step of `sgd` with what it found. Changes `params` and `velocity`."""
+        with self._lock:
+            done = self._engine.propagate(self.params, x, labels)
+            sgd.step(self.params, done.gradients, velocity, scale, self._engine.workspace(x))
+        return done
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file with the configuration, checksums and a probe inside."""
@@ -231,12 +258,12 @@ class VGG7:
         return load(Path(path))
 
     @classmethod
-    def from_params(cls, config: VGG7Config, params: Arrays) -> "VGG7":
+    def from_params(cls, config: VGG7Config, params: Arrays, threads: int = 1) -> "VGG7":
         """A model around copies of existing parameters. Raises WeightsError if they don't fit."""
         from numpy_vgg7.weights import check_tensors
 
         check_tensors(params, config, "parameters")
-        model = cls(config, dtype=next(iter(params.values())).dtype.name)
+        model = cls(config, dtype=next(iter(params.values())).dtype.name, threads=threads)
         model.params = {name: params[name].astype(model.dtype, order="C", copy=True) for name in model.params}
         return model
 

@@ -1,6 +1,5 @@
 """The whole network: every value, every gradient and every update, for every preset."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -88,17 +87,12 @@ def test_ten_steps_end_at_the_parameters_of_pytorchs_sgd(settings):
     assert comparison.passed, complaint(comparison)
 
 
-def test_gradients_of_shards_add_up_to_those_of_the_batch():
-    from numpy_vgg7.nn.loss import cross_entropy_backward, softmax
-    from numpy_vgg7.nn.network import backward, forward
-
-    case = random_case(random_model(VGG7Config.preset("vgg7", image_size=8), 5), 7, 6)
-    _, whole = case.model.loss_and_gradients(case.images, case.labels)
-    total = {name: np.zeros_like(gradient) for name, gradient in whole.items()}
-    for part in (slice(0, 3), slice(3, 7)):
-        tape = forward(case.model.layers, case.model.params, case.images[part])
-        d_logits = cross_entropy_backward(softmax(tape[-1].out), case.labels[part], 7)
-        for name, gradient in backward(tape, case.model.params, d_logits)[1].items():
-            total[name] += gradient
-    comparison = compare(total, whole)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 4, 23])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_shards_and_threads_leave_every_tensor_as_it_is(preset, batch_size, threads):
+    case = random_case(random_model(VGG7Config.preset(preset, image_size=8), 5), batch_size, 6)
+    reference = product_trace(case)
+    case.model.threads = threads
+    comparison = compare(product_trace(case), reference)
     assert comparison.passed, complaint(comparison)

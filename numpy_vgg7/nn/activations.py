@@ -1,6 +1,6 @@
 """Elementwise activations: each function with its derivative under it.
 
-Any shape goes in and comes out. ReLU and tanh need only their own output on the way back.
+Any shape goes in and comes out. All of them are 0 at 0, so the borders of a strip stay zero.
 """
 
 from collections.abc import Callable
@@ -11,22 +11,48 @@ from typing import ClassVar
 import numpy as np
 
 from numpy_vgg7.nn.arrays import Array, Arrays
+from numpy_vgg7.nn.layer import Layer
+from numpy_vgg7.nn.strip import memory
+from numpy_vgg7.nn.workspace import FRESH, Do, Workspace
 
 
 @dataclass(frozen=True)
-class Activation:
+class Activation(Layer):
     """What all activations share: a name, no parameters, and the gain of the weights before them.
 
     The gain keeps the variance of a signal through weights and activation (He et al. 2015 for ReLU;
     the others are close to the identity near 0, Glorot and Bengio 2010).
     """
 
-    name: str
     gain: ClassVar[float] = 1.0
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """No parameters."""
-        return {}
+    def function(self, do: Do, x: Array, out: Array) -> None:
+        """Write f(x) into `out`."""
+        raise NotImplementedError
+
+    def derivative(self, do: Do, x: Array, out: Array, d_x: Array) -> None:
+        """Write f'(x) into `d_x`, given x and out = f(x)."""
+        raise NotImplementedError
+
+    def forward(
+        self, params: Arrays, x: Array, workspace: Workspace = FRESH
+    ) -> tuple[Array, tuple[Array, Array]]:
+        """out = f(x); the cache is both."""
+        x = workspace.lay(f"{self.name}.x", x)
+        out = workspace.like(self.name, x)
+        self.function(workspace.do, memory(x), memory(out))
+        return out, (x, out)
+
+    def d_x(
+        self, params: Arrays, cache: tuple[Array, Array], d_out: Array, workspace: Workspace = FRESH
+    ) -> Array:
+        """d_x = d_out * f'(x)"""
+        x, out = cache
+        d_out = workspace.lay(f"{self.name}.d_out", d_out)
+        d_x = workspace.like(f"{self.name}.d_x", d_out)
+        self.derivative(workspace.do, memory(x), memory(out), memory(d_x))
+        workspace.do(np.multiply, memory(d_x), memory(d_out), out=memory(d_x))
+        return d_x
 
 
 class ReLU(Activation):
@@ -34,54 +60,61 @@ class ReLU(Activation):
 
     gain = sqrt(2.0)
 
-    def forward(self, params: Arrays, x: Array) -> tuple[Array, Array]:
-        """out = x where x > 0, else 0. Written so that NaN stays NaN and complex x goes by its real part."""
-        out: Array = np.where(x.real <= 0, x.dtype.type(0), x)
-        return out, out
+    def function(self, do: Do, x: Array, out: Array) -> None:
+        """x where x > 0, else 0. NaN stays NaN, and complex x goes by its real part.
 
-    def backward(self, params: Arrays, out: Array, d_out: Array) -> tuple[Array, Arrays]:
-        """d_x = d_out where x > 0, else 0; the derivative at the kink is 0, as in PyTorch."""
-        return d_out * (out > 0), {}
+        NumPy compares two arrays three times as fast as an array and a number.
+        """
+        if np.iscomplexobj(x):
+            do(np.copyto, out, np.where(x.real <= 0, 0, x))
+        else:
+            do(np.maximum, x, np.zeros(x.shape[1:], x.dtype), out=out)
+
+    def derivative(self, do: Do, x: Array, out: Array, d_x: Array) -> None:
+        """1 where x > 0, else 0; at the kink it is 0, as in PyTorch."""
+        do(np.greater, out, 0, out=d_x)
 
 
 class Tanh(Activation):
     """Hyperbolic tangent."""
 
-    def forward(self, params: Arrays, x: Array) -> tuple[Array, Array]:
-        """out = tanh(x)"""
-        out = np.tanh(x)
-        return out, out
+    def function(self, do: Do, x: Array, out: Array) -> None:
+        """tanh(x)"""
+        do(np.tanh, x, out=out)
 
-    def backward(self, params: Arrays, out: Array, d_out: Array) -> tuple[Array, Arrays]:
-        """d_x = d_out * (1 - tanh(x)^2)"""
-        return d_out * (1 - out * out), {}
+    def derivative(self, do: Do, x: Array, out: Array, d_x: Array) -> None:
+        """1 - tanh(x)^2"""
+        do(np.multiply, out, out, out=d_x)
+        do(np.subtract, 1, d_x, out=d_x)
 
 
 class Arctan(Activation):
     """Inverse tangent, in radians."""
 
-    def forward(self, params: Arrays, x: Array) -> tuple[Array, Array]:
-        """out = arctan(x)"""
-        return np.arctan(x), x
+    def function(self, do: Do, x: Array, out: Array) -> None:
+        """arctan(x)"""
+        do(np.arctan, x, out=out)
 
-    def backward(self, params: Arrays, x: Array, d_out: Array) -> tuple[Array, Arrays]:
-        """d_x = d_out / (1 + x^2)"""
-        return d_out / (1 + x * x), {}
+    def derivative(self, do: Do, x: Array, out: Array, d_x: Array) -> None:
+        """1 / (1 + x^2)"""
+        do(np.multiply, x, x, out=d_x)
+        do(np.add, 1, d_x, out=d_x)
+        do(np.divide, 1, d_x, out=d_x)
 
 
 class Identity(Activation):
     """x itself: logits without a squashing function."""
 
-    def forward(self, params: Arrays, x: Array) -> tuple[Array, None]:
-        """out = x"""
-        return x, None
+    def function(self, do: Do, x: Array, out: Array) -> None:
+        """x"""
+        do(np.copyto, out, x)
 
-    def backward(self, params: Arrays, cache: None, d_out: Array) -> tuple[Array, Arrays]:
-        """d_x = d_out"""
-        return d_out, {}
+    def derivative(self, do: Do, x: Array, out: Array, d_x: Array) -> None:
+        """1"""
+        do(np.copyto, d_x, 1)
 
 
-ACTIVATIONS: dict[str, Callable[[str], ReLU | Tanh | Arctan | Identity]] = {
+ACTIVATIONS: dict[str, Callable[[str], Activation]] = {
     "relu": ReLU,
     "tanh": Tanh,
     "arctan": Arctan,

@@ -4,7 +4,7 @@ Real arrays are float32 or float64 throughout a model; the forward pass also tak
 complex-step check of its gradients.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,3 +12,25 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Labels = NDArray[np.integer[Any]]
 Arrays = dict[str, Array]
+
+
+class Product(NamedTuple):
+    """left.T @ right, a matrix that is larger than its factors and often needed a few rows at a time."""
+
+    left: Array  # (N, rows)
+    right: Array  # (N, columns)
+
+    def rows(self, part: slice, out: Array | None = None) -> Array:
+        """Some of its rows: sum over n of left[n,i] * right[n,j]."""
+        return np.matmul(self.left[:, part].T, self.right, out=out)
+
+
+Gradients = dict[str, Array | Product]
+
+
+def dense(gradients: Gradients) -> Arrays:
+    """The same gradients, every product worked out."""
+    return {
+        name: value.rows(slice(None)) if isinstance(value, Product) else value
+        for name, value in gradients.items()
+    }

@@ -8,7 +8,7 @@ import numpy as np
 
 from numpy_vgg7.nn.activations import Activation
 from numpy_vgg7.nn.arrays import Arrays
-from numpy_vgg7.nn.network import Layer
+from numpy_vgg7.nn.layer import Layer
 
 # A negative kernel on bright pixels is silenced by ReLU for good. Among many channels others take
 # over; with one or two the network would be dead from the start, so their kernels begin positive.

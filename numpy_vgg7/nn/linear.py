@@ -2,14 +2,22 @@
 
 from dataclasses import dataclass
 
-from numpy_vgg7.nn.arrays import Array, Arrays
+import numpy as np
+
+from numpy_vgg7.nn.arrays import Array, Arrays, Gradients, Product
+from numpy_vgg7.nn.layer import Layer
+from numpy_vgg7.nn.workspace import FRESH, Workspace
+
+THREAD_WORTH = 32  # rows or columns; fewer are done before a thread has woken up
 
 
 @dataclass(frozen=True)
-class Linear:
-    """x @ weight.T + bias: (N, in) -> (N, out), `weight` (out, in) and `bias` (out,) as in PyTorch."""
+class Linear(Layer):
+    """x @ weight.T + bias: (N, in) -> (N, out), `weight` (out, in) and `bias` (out,) as in PyTorch.
 
-    name: str
+    Threads share the work by rows or columns of the weight, so nothing is to be added up afterwards.
+    """
+
     in_features: int
     out_features: int
     bias: bool = True
@@ -19,21 +27,44 @@ class Linear:
         weight = (self.out_features, self.in_features)
         return {"weight": weight, "bias": (self.out_features,)} if self.bias else {"weight": weight}
 
-    def forward(self, params: Arrays, x: Array) -> tuple[Array, Array]:
+    def forward(self, params: Arrays, x: Array, workspace: Workspace = FRESH) -> tuple[Array, Array]:
         """out[n,o] = bias[o] + sum over i of weight[o,i] * x[n,i]; the cache is `x`."""
-        out = x @ params["weight"].T
+        weight, dtype = params["weight"], np.result_type(x, *params.values())
+        out = workspace.array(self.name, (len(x), self.out_features), dtype)
+
+        def outputs(part: slice) -> None:
+            workspace.do(np.matmul, x, weight[part].T, out=out[:, part])
+
+        workspace.split(self.out_features, outputs, THREAD_WORTH)
         if self.bias:
-            out = out + params["bias"]
+            workspace.do(np.add, out, params["bias"], out=out)
         return out, x
 
-    def backward(self, params: Arrays, x: Array, d_out: Array) -> tuple[Array, Arrays]:
-        """Return d_x and the gradients of the parameters, from d_out (N, out).
+    def d_x(self, params: Arrays, x: Array, d_out: Array, workspace: Workspace = FRESH) -> Array:
+        """d_x[n,i] = sum over o of d_out[n,o] * weight[o,i]"""
+        d_x = workspace.array(f"{self.name}.d_x", x.shape, d_out.dtype)
 
-        d_weight[o,i] = sum over n of d_out[n,o] * x[n,i]
-        d_bias[o]     = sum over n of d_out[n,o]
-        d_x[n,i]      = sum over o of d_out[n,o] * weight[o,i]
-        """
-        gradients = {"weight": d_out.T @ x}
+        def inputs(part: slice) -> None:
+            workspace.do(np.matmul, d_out, params["weight"][:, part], out=d_x[:, part])
+
+        workspace.split(self.in_features, inputs, THREAD_WORTH)
+        return d_x
+
+    def gradients(self, params: Arrays, x: Array, d_out: Array, workspace: Workspace = FRESH) -> Gradients:
+        """d_weight[o,i] = sum over n of d_out[n,o] * x[n,i],   d_bias[o] = sum over n of d_out[n,o]"""
+        gradients: Gradients = {"weight": Product(*self._factors(d_out, x, workspace))}
         if self.bias:
-            gradients["bias"] = d_out.sum(axis=0)
-        return d_out @ params["weight"], gradients
+            gradients["bias"] = workspace.array(f"{self.name}.d_bias", d_out.shape[1:], d_out.dtype)
+            workspace.do(np.add.reduce, d_out, axis=0, out=gradients["bias"])
+        return gradients
+
+    def _factors(self, d_out: Array, x: Array, workspace: Workspace) -> tuple[Array, Array]:
+        """Both, for one image with a row of zeros below: a BLAS is slow where there is nothing to sum."""
+        if len(x) > 1:
+            return d_out, x
+        left = workspace.array(f"{self.name}.left", (2, self.out_features), d_out.dtype)
+        right = workspace.array(f"{self.name}.right", (2, self.in_features), x.dtype)
+        for two, one in ((left, d_out), (right, x)):
+            workspace.do(np.copyto, two[0], one[0])
+            workspace.do(np.copyto, two[1], 0)
+        return left, right

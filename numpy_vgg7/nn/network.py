@@ -5,26 +5,11 @@ images -> conv1 act1 conv2 act2 pool2 -> conv3 act3 conv4 act4 pool4 -> flatten
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from numpy_vgg7.nn.arrays import Array, Arrays
-
-
-class Layer(Protocol):
-    """Hyper-parameters and two functions. State is passed in, so calls are re-entrant."""
-
-    @property
-    def name(self) -> str:
-        """The name of the layer, and of its output."""
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the layer's parameters by key; empty where it has none."""
-
-    def forward(self, params: Arrays, x: Array) -> tuple[Array, Any]:
-        """Return the output, and what the backward pass needs of the way there."""
-
-    def backward(self, params: Arrays, cache: Any, d_out: Array) -> tuple[Array, Arrays]:
-        """Return d_x and the gradients by parameter key; d_out is left as it is."""
+from numpy_vgg7.nn.arrays import Array, Arrays, Gradients
+from numpy_vgg7.nn.layer import Layer
+from numpy_vgg7.nn.workspace import FRESH, Workspace
 
 
 class Step(NamedTuple):
@@ -45,26 +30,32 @@ def own_params(layer: Layer, params: Arrays) -> Arrays:
     return {key: params[f"{layer.name}.{key}"] for key in layer.shapes()}
 
 
-def forward(layers: Sequence[Layer], params: Arrays, x: Array) -> list[Step]:
+def forward(layers: Sequence[Layer], params: Arrays, x: Array, workspace: Workspace = FRESH) -> list[Step]:
     """Run `x` through the layers; the tape holds every activation, the logits last."""
     tape = []
     for layer in layers:
-        x, cache = layer.forward(own_params(layer, params), x)
+        x, cache = layer.forward(own_params(layer, params), x, workspace)
         tape.append(Step(layer, cache, x))
     return tape
 
 
-def backward(tape: Sequence[Step], params: Arrays, d_out: Array) -> tuple[Arrays, Arrays]:
+def backward(
+    tape: Sequence[Step], params: Arrays, d_out: Array, workspace: Workspace = FRESH, to_input: bool = True
+) -> tuple[Arrays, Gradients]:
     """Walk the tape back from `d_out`, the gradient of the loss by the last output.
 
     Returns the gradients of the activations, keyed by layer name plus "input", and those of the
-    parameters, keyed as `params` is.
+    parameters, keyed as `params` is. Without `to_input` the walk ends at the first layer's parameters.
     """
     d_activations: Arrays = {}
-    gradients: Arrays = {}
+    gradients: Gradients = {}
     for layer, cache, _ in reversed(tape):
         d_activations[layer.name] = d_out
-        d_out, own = layer.backward(own_params(layer, params), cache, d_out)
-        gradients |= {f"{layer.name}.{key}": gradient for key, gradient in own.items()}
-    d_activations["input"] = d_out
+        own = own_params(layer, params)
+        for key, gradient in layer.gradients(own, cache, d_out, workspace).items():
+            gradients[f"{layer.name}.{key}"] = gradient
+        if to_input or layer is not tape[0].layer:
+            d_out = layer.d_x(own, cache, d_out, workspace)
+    if to_input:
+        d_activations["input"] = d_out
     return d_activations, gradients

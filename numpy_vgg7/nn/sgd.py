@@ -1,10 +1,14 @@
 """Stochastic gradient descent with a rate for the convolutions and one for the linear layers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from numpy_vgg7.nn.arrays import Arrays
+from numpy_vgg7.nn.arrays import Array, Arrays, Product
+from numpy_vgg7.nn.workspace import FRESH, Do, Workspace
+
+BLOCK = 65536  # numbers updated at a time: what is computed for them stays in the cache
 
 
 @dataclass(frozen=True)
@@ -29,15 +33,67 @@ class SGD:
         """The learning rate of a parameter, by its name: "conv..." or else fully connected."""
         return self.lr_conv if name.startswith("conv") else self.lr_fc
 
-    def step(self, params: Arrays, gradients: Arrays, velocity: Arrays, scale: float = 1.0) -> None:
-        """Update `params` and `velocity` in place; `scale` multiplies both rates (a schedule).
+    def step(
+        self,
+        params: Arrays,
+        gradients: Mapping[str, Array | Product],
+        velocity: Arrays,
+        scale: float = 1.0,
+        workspace: Workspace = FRESH,
+    ) -> None:
+        """Update `params` and `velocity` in place; `scale` multiplies both rates (a schedule)."""
+        dtype = next(iter(params.values())).dtype
+        rates = workspace.array("rates", (len(params),), dtype)
+        rates[:] = [scale * self.rate(name) for name in params]
+        key = "sgd", self, *map(id, gradients.values()), *map(id, velocity.values())
+        workspace.replay(key, self._step, params, gradients, velocity, rates, workspace)
+
+    def _step(
+        self,
+        params: Arrays,
+        gradients: Mapping[str, Array | Product],
+        velocity: Arrays,
+        rates: Array,
+        workspace: Workspace,
+    ) -> None:
+        blocks = [(i, name, part) for i, name in enumerate(params) for part in _blocks(params[name])]
+
+        def update(some: slice) -> None:
+            for index, name, part in blocks[some]:
+                parameter, gradient = params[name][part], gradients[name]
+                scratch = workspace.array(f"sgd.{some.start}", (2, *parameter.shape), parameter.dtype)
+                if isinstance(gradient, Product):
+                    workspace.do(gradient.rows, part, scratch[0])
+                else:
+                    workspace.do(np.copyto, scratch[0], gradient[part])
+                self.update(workspace.do, parameter, velocity[name][part], rates[index : index + 1], *scratch)
+
+        workspace.split(len(blocks), update, 1)
+
+    def update(
+        self, do: Do, parameter: Array, velocity: Array, rate: Array, step: Array, product: Array
+    ) -> None:
+        """Update some numbers, given their gradient g in `step`.
 
         v <- momentum * v + g,   parameter <- parameter - rate * v            (plain)
                                  parameter <- parameter - rate * (g + momentum * v)  (Nesterov)
         """
-        for name, parameter in params.items():
-            gradient = gradients[name] + self.weight_decay * parameter
-            velocity[name] *= self.momentum
-            velocity[name] += gradient
-            ahead = gradient + self.momentum * velocity[name] if self.nesterov else velocity[name]
-            parameter -= scale * self.rate(name) * ahead
+        if self.weight_decay:
+            do(np.multiply, parameter, self.weight_decay, out=product)
+            do(np.add, step, product, out=step)
+        if self.momentum:
+            do(np.multiply, velocity, self.momentum, out=velocity)
+            do(np.add, velocity, step, out=velocity)
+            if self.nesterov:
+                do(np.multiply, velocity, self.momentum, out=product)
+                do(np.add, step, product, out=step)
+            else:
+                do(np.copyto, step, velocity)
+        do(np.multiply, step, rate, out=step)
+        do(np.subtract, parameter, step, out=parameter)
+
+
+def _blocks(parameter: Array) -> list[slice]:
+    """Its rows in runs of about BLOCK numbers."""
+    rows = max(1, BLOCK * len(parameter) // parameter.size)
+    return [slice(start, start + rows) for start in range(0, len(parameter), rows)]

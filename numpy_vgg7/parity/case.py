@@ -25,12 +25,12 @@ class Case:
     def astype(self, dtype: str) -> "Case":
         """The same numbers in another dtype, float64 to float32 rounded."""
         params = {name: parameter.astype(dtype) for name, parameter in self.model.params.items()}
-        model = VGG7.from_params(self.model.config, params)
+        model = VGG7.from_params(self.model.config, params, self.model.threads)
         return replace(self, model=model, images=self.images.astype(dtype))
 
     def copy(self) -> "Case":
         """The same case around copies of the parameters, for a run that changes them."""
-        return replace(self, model=VGG7.from_params(self.model.config, self.model.params))
+        return replace(self, model=VGG7.from_params(self.model.config, self.model.params, self.model.threads))
 
 
 def random_model(config: VGG7Config, seed: int, dtype: str = "float64") -> VGG7:
@@ -69,8 +69,7 @@ def product_trace(case: Case) -> Arrays:
     model = case.copy().model
     velocity = case.sgd.init(model.params)
     for step in range(1, max(STEPS) + 1):
-        result = model.back_propagate(case.images, case.labels)
-        case.sgd.step(model.params, result.gradients, velocity)
+        model.descend(case.images, case.labels, case.sgd, velocity)
         if step in STEPS:
             trace |= {f"{name}.step{step}": p.copy() for name, p in model.params.items()}
     return trace

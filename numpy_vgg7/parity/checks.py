@@ -10,8 +10,9 @@ import numpy as np
 
 from numpy_vgg7.errors import VGG7Error
 from numpy_vgg7.nn.arrays import Array, Arrays
+from numpy_vgg7.nn.layer import Layer
 from numpy_vgg7.nn.loss import cross_entropy, cross_entropy_backward, softmax
-from numpy_vgg7.nn.network import Layer, forward, own_params
+from numpy_vgg7.nn.network import forward, own_params
 from numpy_vgg7.parity.case import Case, product_trace, random_case, random_model
 from numpy_vgg7.parity.compare import compare
 from numpy_vgg7.parity.complex_step import complex_step, local_complex_step

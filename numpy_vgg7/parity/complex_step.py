@@ -40,13 +40,13 @@ def complex_step(case: Case, seed: int, entries: int = COMPLEX_STEP_ENTRIES) -> 
     """
     rng = np.random.default_rng([seed, 3])
     model = case.model
-    done = model.back_propagate(case.images, case.labels)
-    before = [case.images, *(step.out for step in done.tape)]
+    trace = model.trace(case.images, case.labels)
+    before = [trace["input"], *(trace[layer.name] for layer in model.layers)]
     checked = []
     for index, layer in enumerate(model.layers):
         for key in layer.shapes():
             name = f"{layer.name}.{key}"
-            parameter, gradient = model.params[name], done.gradients[name]
+            parameter, gradient = model.params[name], trace[f"{name}.grad"]
             errors = []
             for direction, scale in _directions(parameter, gradient, rng, entries):
                 stepped = parameter + 1j * COMPLEX_STEP_SIZE * direction

@@ -12,8 +12,9 @@ import numpy as np
 from numpy_vgg7.nn.activations import ReLU
 from numpy_vgg7.nn.arrays import Array, Arrays
 from numpy_vgg7.nn.conv import Conv2d
+from numpy_vgg7.nn.layer import Layer
 from numpy_vgg7.nn.linear import Linear
-from numpy_vgg7.nn.network import Layer, own_params
+from numpy_vgg7.nn.network import own_params
 from numpy_vgg7.parity.case import STEPS, Case, product_trace
 from numpy_vgg7.parity.tolerances import LANE32, SUM_RULE
 

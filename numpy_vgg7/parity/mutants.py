@@ -72,25 +72,35 @@ class Mutant:
 
 NN = "numpy_vgg7.nn."
 CONV_FORWARD = NN + "conv:Conv2d.forward"
-CONV_BACKWARD = NN + "conv:Conv2d.backward"
-PATCHES = NN + "conv:patches"
-TRANSPOSED = NN + "conv:transposed"
+CONV_GRADIENTS = NN + "conv:Conv2d.gradients"
+CONV_D_X = NN + "conv:Conv2d.d_x"
+ROTATED = NN + "conv:Conv2d._rotated"
 POOL_FORWARD = NN + "pooling:AvgPool2d.forward"
-POOL_BACKWARD = NN + "pooling:AvgPool2d.backward"
-LINEAR_BACKWARD = NN + "linear:Linear.backward"
-STEP = NN + "sgd:SGD.step"
+POOL_BACKWARD = NN + "pooling:AvgPool2d.d_x"
+ACTIVATION_BACKWARD = NN + "activations:Activation.d_x"
+LINEAR_GRADIENTS = NN + "linear:Linear.gradients"
+LINEAR_D_X = NN + "linear:Linear.d_x"
+STEP = NN + "sgd:SGD._step"
+UPDATE = NN + "sgd:SGD.update"
 RATE = NN + "sgd:SGD.rate"
 WRITE = "numpy_vgg7.weights.formats:write_safetensors"
 
-D_WEIGHT = '{"weight": d_weight}'
-D_BIAS = "d_rows.sum(axis=2)"
-D_X = "return d_x, gradients"
-EXCHANGED = "blocks.swapaxes(1, 2)[..., ::-1, ::-1]"
-TOP_LEFT = "d_x[:, :, 1::2] = 0; d_x[..., 1::2] = 0; return d_x, {}"
-SPREAD = "return (d_out * 0.25).repeat(2, axis=2).repeat(2, axis=3), {}"
-FC_WEIGHT = '{"weight": d_out.T @ x}'
-FC_D_X = 'd_out @ params["weight"]'
-UPDATE = "parameter -= scale * self.rate(name) * ahead"
+FORWARD_SUM = "correlate(x, kernel, out, workspace)"
+PAIRS = "correlate_pairs(x, d_out, d_kernel, workspace)"
+D_WEIGHT = "self._weight(d_kernel, workspace)"
+D_BIAS = "workspace.do(np.add.reduce, row.reshape(-1, self.out_channels), axis=0, out=d_bias)"
+D_X = "return d_x"
+EXCHANGED = "kernel[::-1, ::-1].swapaxes(2, 3)"
+FILL_ROTATED = f"workspace.do(np.copyto, rotated, {EXCHANGED})"
+QUARTER = "np.multiply, d_out, 0.25, out=quarter"
+TO_PIXELS = "inside[:, row::2, column::2], quarter[:, :-1, :-1]"
+CHAIN = "workspace.do(np.multiply, memory(d_x), memory(d_out), out=memory(d_x))"
+FC_WEIGHT = "Product(*self._factors(d_out, x, workspace))"
+FC_DENSE = "Product(d_out, x).rows(slice(None))"
+FC_BIAS = 'workspace.do(np.add.reduce, d_out, axis=0, out=gradients["bias"])'
+FC_D_X = 'params["weight"][:, part]'
+DESCEND = "np.multiply, step, rate"
+RATES = "rates[index : index + 1]"
 CONTIGUOUS = 'np.array(tensor, order="C")'
 
 
@@ -98,28 +108,35 @@ def _one(name: str, blame: str, target: str, *edits: Edit) -> Mutant:
     return Mutant(name, blame, (Patch(target, edits),))
 
 
+def _then(array: str, factor: str) -> str:
+    return f"; workspace.do(np.multiply, {array}, {factor}, out={array})"
+
+
 FORWARD = (
     _one("conv flips its kernel", "conv? forward", CONV_FORWARD,
-         ('params["weight"], columns', 'params["weight"][..., ::-1, ::-1], columns')),
+         (FORWARD_SUM, "correlate(x, kernel[::-1, ::-1], out, workspace)")),
     _one("conv swaps its kernel's axes", "conv? forward", CONV_FORWARD,
-         ('params["weight"], columns', 'params["weight"].swapaxes(2, 3), columns')),
-    _one("padding on one side only", "conv? forward", PATCHES,
-         ("border = (PADDING, PADDING)", "border = (2 * PADDING, 0)")),
-    _one("groups in reversed order", "conv? forward", PATCHES,
-         ("return rows.reshape(groups, channels // groups * TAPS, n * height * width)",
-          "return rows.reshape(groups, channels // groups * TAPS, n * height * width)[::-1]")),
+         (FORWARD_SUM, "correlate(x, kernel.swapaxes(0, 1), out, workspace)")),
+    _one("padding on one side only", "conv? forward", CONV_FORWARD,
+         (FORWARD_SUM,
+          "shifted = np.pad(x, ((0, 0), (0, 0), (1, 0), (1, 0)))[..., :-1, :-1]; "
+          'correlate(workspace.lay("shifted", shifted), kernel, out, workspace)')),
+    _one("groups in reversed order", "conv? forward", NN + "conv:Conv2d._blocks",
+         ("slice(g * o, g * o + o)", "slice((self.groups - 1 - g) * o, (self.groups - g) * o)")),
     _one("first conv's bias dropped", "conv1 forward", CONV_FORWARD,
          ("if self.bias:", 'if self.bias and self.name != "conv1":')),
-    _one("pool divides by k", "pool? forward", POOL_FORWARD, ("total * 0.25", "total * 0.5")),
+    _one("pool divides by k", "pool? forward", POOL_FORWARD, ("pairs, 0.25", "pairs, 0.5")),
     _one("flatten in NHWC order", "flatten forward", NN + "pooling:Flatten.forward",
-         ("x.reshape(x.shape[0], -1)", "x.transpose(0, 2, 3, 1).reshape(x.shape[0], -1)")),
-    _one("leaky ReLU", "act? forward", NN + "activations:ReLU.forward",
-         ("x.dtype.type(0)", "x.dtype.type(0.001) * x")),
-    _one("arctan scaled by 2/pi", "logits forward", NN + "activations:Arctan.forward",
-         ("return np.arctan(x)", "return np.arctan(x) * 0.6366197723675814")),
+         ("np.copyto, out, x", "np.copyto, out, x.transpose(0, 2, 3, 1).reshape(x.shape)")),
+    _one("leaky ReLU", "act? forward", NN + "activations:ReLU.function",
+         ("np.where(x.real <= 0, 0, x)", "np.where(x.real <= 0, 0.001 * x, x)"),
+         ("np.maximum, x, np.zeros(x.shape[1:], x.dtype)", "np.maximum, x, 0.001 * x")),
+    _one("arctan scaled by 2/pi", "logits forward", NN + "activations:Arctan.function",
+         ("do(np.arctan, x, out=out)", "do(np.arctan, x, out=out); do(np.multiply, out, 0.6366197723675814, out=out)")),
     Mutant("arctan scaled by 2/pi, forward and backward", "logits forward", (
-        Patch(NN + "activations:Arctan.forward", (("np.arctan(x), x", "np.arctan(x) * 0.6366197723675814, x"),)),
-        Patch(NN + "activations:Arctan.backward", (("d_out / (1 + x * x)", "d_out * 0.6366197723675814 / (1 + x * x)"),)),
+        Patch(NN + "activations:Arctan.function", (
+            ("do(np.arctan, x, out=out)", "do(np.arctan, x, out=out); do(np.multiply, out, 0.6366197723675814, out=out)"),)),
+        Patch(NN + "activations:Arctan.derivative", (("np.divide, 1", "np.divide, 0.6366197723675814"),)),
     )),
     _one("softmax over the batch axis", "loss forward", NN + "loss:softmax",
          ("exponentials.sum(axis=1, keepdims=True)", "exponentials.sum(axis=0, keepdims=True)")),
@@ -133,82 +150,82 @@ FORWARD = (
 )  # fmt: skip
 
 BACKWARD_CONV = (
-    _one("dW of the first sample only", "conv? backward", CONV_BACKWARD,
-         ("d_rows @ columns.swapaxes(1, 2)",
-          "d_rows[..., : d_rows.shape[2] // len(d_out)]"
-          " @ columns[..., : d_rows.shape[2] // len(d_out)].swapaxes(1, 2)")),
-    _one("dW rotated in one layer", "conv3 backward", CONV_BACKWARD,
-         (D_WEIGHT, '{"weight": d_weight[..., ::-1, ::-1].copy() if self.name == "conv3" else d_weight}')),
-    _one("dW with an extra 1/N", "conv? backward", CONV_BACKWARD, (D_WEIGHT, '{"weight": d_weight / len(d_out)}')),
-    _one("dW times 1.05", "conv? backward", CONV_BACKWARD, (D_WEIGHT, '{"weight": d_weight * 1.05}')),
-    _one("dW through float16", "conv? backward", CONV_BACKWARD,
-         (D_WEIGHT, '{"weight": d_weight.astype("float16").astype(d_weight.dtype)}')),
-    _one("dW without its last tap", "conv? backward", CONV_BACKWARD,
-         (D_WEIGHT, '{"weight": d_weight * (np.arange(9).reshape(3, 3) != 8)}')),
-    _one("db averaged over batch and space", "conv? backward", CONV_BACKWARD, (D_BIAS, "d_rows.mean(axis=2)")),
-    _one("db averaged over space", "conv? backward", CONV_BACKWARD,
-         (D_BIAS, "(d_rows.sum(axis=2) / (d_out.shape[2] * d_out.shape[3]))")),
-    _one("dW through float16 where the network is float32", "conv? backward", CONV_BACKWARD,
-         (D_WEIGHT,
-          '{"weight": d_weight.astype("float16" if d_weight.dtype == "float32" else "float64")'
-          ".astype(d_weight.dtype)}")),
-    _one("dX with in/out channels not transposed", "conv? backward", TRANSPOSED,
-         (EXCHANGED, "blocks[..., ::-1, ::-1]")),
-    _one("dX with the kernel not rotated", "conv? backward", TRANSPOSED, (EXCHANGED, "blocks.swapaxes(1, 2)")),
-    _one("dX rotated by 180 degrees (the article's)", "conv? backward", CONV_BACKWARD,
-         (D_X, "return d_x[..., ::-1, ::-1], gradients")),
-    _one("overlapping patches assigned instead of added", "conv? backward", TRANSPOSED,
-         (EXCHANGED, f"{EXCHANGED} * (np.arange(9).reshape(3, 3) == 8)")),
-    _one("dX without its last tap", "conv? backward", TRANSPOSED,
-         (EXCHANGED, f"{EXCHANGED} * (np.arange(9).reshape(3, 3) != 8)")),
-    _one("dX cropped off by one", "conv? backward", CONV_BACKWARD,
-         (D_X, "d_x = np.roll(d_x, 1, axis=3); d_x[..., 0] = 0; return d_x, gradients")),
-    _one("dX with H and W swapped", "conv? backward", CONV_BACKWARD,
-         (D_X, "return d_x.swapaxes(2, 3), gradients")),
-    _one("dX of the first conv zero", "conv1 backward", CONV_BACKWARD,
-         (D_X, 'return d_x * (self.name != "conv1"), gradients')),
-    _one("first conv's gradient zero", "conv1 backward", CONV_BACKWARD,
-         (D_WEIGHT, '{"weight": d_weight * (self.name != "conv1")}')),
+    _one("dW of the first sample only", "conv? backward", CONV_GRADIENTS,
+         (PAIRS,
+          'correlate_pairs(workspace.lay("x0", x[:1]), workspace.lay("d0", d_out[:1]), d_kernel, workspace)')),
+    _one("dW rotated in one layer", "conv3 backward", CONV_GRADIENTS,
+         (D_WEIGHT, f'{D_WEIGHT}[..., ::-1, ::-1] if self.name == "conv3" else {D_WEIGHT}')),
+    _one("dW with an extra 1/N", "conv? backward", CONV_GRADIENTS, (PAIRS, PAIRS + _then("d_kernel", "1 / len(d_out)"))),
+    _one("dW times 1.05", "conv? backward", CONV_GRADIENTS, (PAIRS, PAIRS + _then("d_kernel", "1.05"))),
+    _one("dW through float16", "conv? backward", CONV_GRADIENTS,
+         (PAIRS,
+          PAIRS + '; half = workspace.array("half", shape, "float16"); '
+          'workspace.do(np.copyto, half, d_kernel, casting="unsafe"); workspace.do(np.copyto, d_kernel, half)')),
+    _one("dW without its last tap", "conv? backward", CONV_GRADIENTS,
+         (PAIRS, PAIRS + "; workspace.do(np.copyto, d_kernel[2, 2], 0)")),
+    _one("db averaged over batch and space", "conv? backward", CONV_GRADIENTS,
+         (D_BIAS, D_BIAS + _then("d_bias", "1 / (d_out.size / d_out.shape[1])"))),
+    _one("db averaged over space", "conv? backward", CONV_GRADIENTS,
+         (D_BIAS, D_BIAS + _then("d_bias", "1 / (d_out.shape[2] * d_out.shape[3])"))),
+    _one("dW through float16 where the network is float32", "conv? backward", CONV_GRADIENTS,
+         (PAIRS,
+          PAIRS + '; half = workspace.array("half", shape, "float16" if d_kernel.dtype == "float32" else "float64"); '
+          'workspace.do(np.copyto, half, d_kernel, casting="unsafe"); workspace.do(np.copyto, d_kernel, half)')),
+    _one("dX with in/out channels not transposed", "conv? backward", ROTATED,
+         (EXCHANGED, "kernel[::-1, ::-1].reshape(shape)")),
+    _one("dX with the kernel not rotated", "conv? backward", ROTATED, (EXCHANGED, "kernel.swapaxes(2, 3)")),
+    _one("dX rotated by 180 degrees (the article's)", "conv? backward", CONV_D_X,
+         (D_X, "return d_x[..., ::-1, ::-1]")),
+    _one("overlapping patches assigned instead of added", "conv? backward", ROTATED,
+         (FILL_ROTATED, FILL_ROTATED + _then("rotated", "np.arange(9).reshape(3, 3, 1, 1) == 8"))),
+    _one("dX without its last tap", "conv? backward", ROTATED,
+         (FILL_ROTATED, FILL_ROTATED + _then("rotated", "np.arange(9).reshape(3, 3, 1, 1) != 8"))),
+    _one("dX cropped off by one", "conv? backward", CONV_D_X,
+         (D_X, "d_x = np.roll(d_x, 1, axis=3); d_x[..., 0] = 0; return d_x")),
+    _one("dX with H and W swapped", "conv? backward", CONV_D_X, (D_X, "return d_x.swapaxes(2, 3)")),
+    _one("dX of the first conv zero", "conv1 backward", CONV_D_X, (D_X, 'return d_x * (self.name != "conv1")')),
+    _one("first conv's gradient zero", "conv1 backward", CONV_GRADIENTS,
+         (PAIRS, PAIRS + _then("d_kernel", '(self.name != "conv1")'))),
     _one("stale patches of the previous batch", "conv? backward", CONV_FORWARD,
-         ("return out, columns",
-          "seen = vars(Conv2d.forward); stale = seen.get(self.name, columns); seen[self.name] = columns; "
-          "return out, stale if stale.shape == columns.shape else columns")),
+         ("return out, x",
+          "seen = vars(Conv2d.forward); stale = seen.get(self.name, x); seen[self.name] = x; "
+          "return out, stale if stale.shape == x.shape else x")),
 )  # fmt: skip
 
 BACKWARD_POOL_AND_ACTIVATIONS = (
-    _one("pool omits 1/(k*k) (the article's)", "pool? backward", POOL_BACKWARD, ("(d_out * 0.25)", "d_out")),
+    _one("pool omits 1/(k*k) (the article's)", "pool? backward", POOL_BACKWARD, (QUARTER, QUARTER.replace("0.25", "1"))),
     _one("pool's gradient to the top left pixel only", "pool? backward", POOL_BACKWARD,
-         (SPREAD, f"d_x = d_out.repeat(2, axis=2).repeat(2, axis=3); {TOP_LEFT}")),
+         ("for row in (0, 1):", "for row in (0,):"), ("for column in (0, 1):", "for column in (0,):")),
     _one("pool's gradient tiled instead of repeated", "pool? backward", POOL_BACKWARD,
-         (SPREAD, 'return __import__("numpy").tile(d_out * 0.25, (1, 1, 2, 2)), {}')),
+         (TO_PIXELS,
+          "inside[:, row * height : (row + 1) * height, column * width : (column + 1) * width], quarter[:, :-1, :-1]")),
     _one("pool's gradient transposed", "pool? backward", POOL_BACKWARD,
-         ("(d_out * 0.25)", "(d_out * 0.25).swapaxes(2, 3)")),
-    _one("flatten back in the wrong order", "flatten backward", NN + "pooling:Flatten.backward",
+         (TO_PIXELS, f"{TO_PIXELS}.swapaxes(1, 2)")),
+    _one("flatten back in the wrong order", "flatten backward", NN + "pooling:Flatten.d_x",
          ("d_out.reshape(shape)",
           "d_out.reshape(shape[0], shape[2], shape[3], shape[1]).transpose(0, 3, 1, 2)")),
-    Mutant("ReLU'(0) = 1", "act? backward", (
-        Patch(NN + "activations:ReLU.forward", (("return out, out", "return out, x"),)),
-        Patch(NN + "activations:ReLU.backward", (("(out > 0)", "(out >= 0)"),)),
-    )),
-    _one("guided ReLU", "act? backward", NN + "activations:ReLU.backward",
-         ("(out > 0)", "(out > 0) * (d_out > 0)")),
-    _one("ReLU overwrites its caller's gradient", "act? backward", NN + "activations:ReLU.backward",
-         ("return d_out * (out > 0), {}", "d_out *= out > 0; return d_out, {}")),
-    _one("tanh' from the pre-activation", "act? backward", NN + "activations:Tanh.forward",
-         ("return out, out", "return out, x")),
-    _one("tanh' missing", "act? backward", NN + "activations:Tanh.backward",
-         ("d_out * (1 - out * out)", "d_out * 1")),
-    _one("arctan' from the output", "logits backward", NN + "activations:Arctan.forward",
-         ("np.arctan(x), x", "np.arctan(x), np.arctan(x)")),
-    _one("arctan' missing", "logits backward", NN + "activations:Arctan.backward",
-         ("d_out / (1 + x * x)", "d_out / 1")),
+    _one("ReLU'(0) = 1", "act? backward", NN + "activations:ReLU.derivative",
+         ("np.greater, out", "np.greater_equal, x")),
+    _one("guided ReLU", "act? backward", ACTIVATION_BACKWARD,
+         (CHAIN, f"{CHAIN}; self.name < 'act5' and workspace.do(np.maximum, memory(d_x), 0, out=memory(d_x))")),
+    _one("ReLU overwrites its caller's gradient", "act? backward", ACTIVATION_BACKWARD,
+         ("x, out = cache", "x, out = cache; caller = d_out"),
+         ("return d_x", "isinstance(self, ReLU) and np.copyto(caller, d_x); return d_x")),
+    _one("tanh' from the pre-activation", "act? backward", NN + "activations:Tanh.derivative",
+         ("np.multiply, out, out", "np.multiply, x, x")),
+    _one("tanh' missing", "act? backward", NN + "activations:Tanh.derivative",
+         ("np.subtract, 1, d_x, out=d_x", "np.copyto, d_x, 1")),
+    _one("arctan' from the output", "logits backward", NN + "activations:Arctan.derivative",
+         ("np.multiply, x, x", "np.multiply, out, out")),
+    _one("arctan' missing", "logits backward", NN + "activations:Arctan.derivative",
+         ("np.divide, 1, d_x, out=d_x", "np.copyto, d_x, 1")),
     Mutant("arctan' missing here and in the referee", "logits backward", (
-        Patch(NN + "activations:Arctan.backward", (("d_out / (1 + x * x)", "d_out / 1"),)),
+        Patch(NN + "activations:Arctan.derivative", (("np.divide, 1, d_x, out=d_x", "np.copyto, d_x, 1"),)),
         Patch("torch_ref.model:Arctan.forward", (("torch.atan(x)", "torch.atan(x).detach() + (x - x.detach())"),)),
     )),
     Mutant("the article's corrected gradient (1/4 and rotation)", "pool? backward", (
-        Patch(POOL_BACKWARD, (("(d_out * 0.25)", "d_out"),)),
-        Patch(CONV_BACKWARD, ((D_X, "return d_x[..., ::-1, ::-1], gradients"),)),
+        Patch(POOL_BACKWARD, ((QUARTER, QUARTER.replace("0.25", "1")),)),
+        Patch(CONV_D_X, ((D_X, "return d_x[..., ::-1, ::-1]"),)),
     )),
 )  # fmt: skip
 
@@ -218,41 +235,42 @@ BACKWARD_LOSS_AND_LINEAR = (
          ("d_logits / batch_size", "d_logits * probs * (1 - probs) / batch_size")),
     _one("returned softmax overwritten in place", "loss backward", NN + "loss:cross_entropy_backward",
          ("probs.copy()", "probs")),
-    _one("FC dW transposed", "fc? backward", LINEAR_BACKWARD,
-         (FC_WEIGHT, '{"weight": (d_out.T @ x).T.reshape(self.out_features, -1)}')),
-    _one("FC dW clipped silently", "fc? backward", LINEAR_BACKWARD,
-         (FC_WEIGHT, '{"weight": (d_out.T @ x).clip(-0.01, 0.01)}')),
-    _one("FC dW with one column zero", "fc? backward", LINEAR_BACKWARD,
-         (FC_WEIGHT, '{"weight": (d_out.T @ x) * ([1, 0] + [1] * (self.in_features - 2))}')),
-    _one("FC dW in a buffer that the next batch overwrites", "fc? backward", LINEAR_BACKWARD,
+    _one("FC dW transposed", "fc? backward", LINEAR_GRADIENTS,
+         (FC_WEIGHT, f"{FC_DENSE}.T.reshape(self.out_features, -1)")),
+    _one("FC dW clipped silently", "fc? backward", LINEAR_GRADIENTS, (FC_WEIGHT, f"{FC_DENSE}.clip(-0.01, 0.01)")),
+    _one("FC dW with one column zero", "fc? backward", LINEAR_GRADIENTS,
+         (FC_WEIGHT, f"{FC_DENSE} * ([1, 0] + [1] * (self.in_features - 2))")),
+    _one("FC dW in a buffer that the next batch overwrites", "fc? backward", LINEAR_GRADIENTS,
          (FC_WEIGHT,
-          'vars(Linear.backward).setdefault((self.name, d_out.dtype, d_out.shape[1], x.shape[1]), '
-          '{"weight": d_out.T @ x}).copy()'),
-         ("if self.bias:", 'gradients["weight"][...] = d_out.T @ x\n    if self.bias:')),
-    _one("FC db averaged", "fc? backward", LINEAR_BACKWARD, ("d_out.sum(axis=0)", "d_out.mean(axis=0)")),
-    _one("FC db of the first sample", "fc? backward", LINEAR_BACKWARD, ("d_out.sum(axis=0)", "d_out[0].copy()")),
-    _one("FC db shares memory with the upstream gradient", "fc? backward", LINEAR_BACKWARD,
-         ("d_out.sum(axis=0)", "d_out[0] if len(d_out) == 1 else d_out.sum(axis=0)")),
-    _one("FC dX with the updated W", "fc? backward", LINEAR_BACKWARD,
-         (FC_D_X, 'd_out @ (params["weight"] - 0.005 * gradients["weight"])')),
-    _one("FC dX with W not transposed", "fc? backward", LINEAR_BACKWARD,
-         (FC_D_X, 'd_out @ params["weight"].T.reshape(params["weight"].shape)')),
+          "vars(Linear.gradients).setdefault((self.name, d_out.dtype.str, d_out.shape[1], x.shape[1]), "
+          f"{FC_DENSE})"),
+         ("if self.bias:", 'workspace.do(np.matmul, d_out.T, x, out=gradients["weight"])\n    if self.bias:')),
+    _one("FC db averaged", "fc? backward", LINEAR_GRADIENTS,
+         (FC_BIAS, FC_BIAS + _then('gradients["bias"]', "1 / len(d_out)"))),
+    _one("FC db of the first sample", "fc? backward", LINEAR_GRADIENTS,
+         (FC_BIAS, 'workspace.do(np.copyto, gradients["bias"], d_out[0])')),
+    _one("FC db shares memory with the upstream gradient", "fc? backward", LINEAR_GRADIENTS,
+         ('gradients["bias"] = ', 'gradients["bias"] = d_out[0] if len(d_out) == 1 else ')),
+    _one("FC dX with the updated W", "fc? backward", LINEAR_D_X,
+         (FC_D_X, '(params["weight"] - 0.005 * (d_out.T @ x))[:, part]')),
+    _one("FC dX with W not transposed", "fc? backward", LINEAR_D_X,
+         (FC_D_X, 'params["weight"].T.reshape(params["weight"].shape)[:, part]')),
 )  # fmt: skip
 
 OPTIMISER = (
-    _one("gradients never zeroed", "optimiser", STEP, ("velocity[name] *= self.momentum", "velocity[name] *= 1")),
+    _one("gradients never zeroed", "optimiser", UPDATE,
+         ("if self.momentum:", "if True:"), ("np.multiply, velocity, self.momentum, out=velocity", "np.multiply, velocity, 1, out=velocity")),
     _one("conv and FC rates swapped", "optimiser", RATE, ('startswith("conv")', 'startswith("fc")')),
     _one("fc5 in the conv group", "optimiser", RATE, ('startswith("conv")', 'startswith(("conv", "fc5"))')),
-    _one("rate divided by N", "optimiser", STEP, (UPDATE, UPDATE + " / 5")),
-    _one("rate times 0.99", "optimiser", STEP, (UPDATE, UPDATE + " * 0.99")),
-    _one("biases frozen", "optimiser", STEP, (UPDATE, UPDATE + ' * (not name.endswith("bias"))')),
-    _one("conv3 frozen", "optimiser", STEP, (UPDATE, UPDATE + ' * (not name.startswith("conv3"))')),
-    _one("bias sign flipped", "optimiser", STEP, (UPDATE, UPDATE + ' * (-1 if name.endswith("bias") else 1)')),
+    _one("rate divided by N", "optimiser", UPDATE, (DESCEND, "np.multiply, step, rate / 5")),
+    _one("rate times 0.99", "optimiser", UPDATE, (DESCEND, "np.multiply, step, rate * 0.99")),
+    _one("biases frozen", "optimiser", STEP, (RATES, RATES + ' * (not name.endswith("bias"))')),
+    _one("conv3 frozen", "optimiser", STEP, (RATES, RATES + ' * (not name.startswith("conv3"))')),
+    _one("bias sign flipped", "optimiser", STEP, (RATES, RATES + ' * (-1 if name.endswith("bias") else 1)')),
     _one("second kernel updated from the first (the article's typo)", "optimiser", STEP,
-         (UPDATE,
+         ("scratch = ",
           'twin = params["conv1.weight"] if name == "conv2.weight" else parameter; '
-          "start = twin if twin.shape == parameter.shape else parameter; "
-          "parameter[...] = start - scale * self.rate(name) * ahead")),
+          "twin.size == params[name].size and workspace.do(np.copyto, parameter, twin); scratch = ")),
 )  # fmt: skip
 
 INTERCHANGE = (

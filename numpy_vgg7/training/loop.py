@@ -96,10 +96,10 @@ def train(model: VGG7, splits: Splits, recipe: Recipe, state: State, progress: P
             if recipe.augment:
                 x = augment(x, noise)
             with np.errstate(over="ignore", invalid="ignore"):  # the loss tells, in one line
-                result = model.back_propagate(x.astype(model.dtype, copy=False), labels)
-                _check_finite(result.loss, f"epoch {epoch + 1}, batch {batch + 1}")
                 factor = schedule(epoch * batches + batch, recipe.epochs * batches)
-                optimiser.step(state.params, result.gradients, state.velocity, factor)
+                x = x.astype(model.dtype, copy=False)
+                result = model.descend(x, labels, optimiser, state.velocity, factor)
+                _check_finite(result.loss, f"epoch {epoch + 1}, batch {batch + 1}")
             done += len(labels)
             loss += float(result.loss) * len(labels)
             right += int((result.probs.argmax(axis=1) == labels).sum())

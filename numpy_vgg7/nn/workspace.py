@@ -1,0 +1,124 @@
+"""Memory for the arrays of a pass, and a record of what is done with it.
+
+New arrays for results that are kept, or the same ones for every batch. In the second case the array
+operations of a pass are the same, too, batch after batch: the first pass records them on their way, and
+the following ones replay the list, without the Python in between.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from numpy_vgg7.nn import strip
+from numpy_vgg7.nn.arrays import Array
+
+Task = Callable[[slice], None]
+Operation = Callable[[], Any]
+Do = Callable[..., None]
+
+
+def in_one(length: int, task: Task, least: int = 1) -> None:
+    """Run `task` on all of a range at once."""
+    task(slice(0, length))
+
+
+class Workspace:
+    """Hands out arrays by name. With `reuse`, the second request for a name gets the same memory.
+
+    `scratch` is for what a layer needs for a moment only; shards that run one after the other share it.
+    `split(length, task, least)` runs a task on parts of a range, `least` or more a part, in threads
+    where there are any.
+    """
+
+    def __init__(
+        self,
+        reuse: bool,
+        scratch: "Workspace | None" = None,
+        split: Callable[[int, Task, int], None] = in_one,
+    ) -> None:
+        self._reuse = reuse
+        self._arrays: dict[Any, Array] = {}
+        self._filled: set[str] = scratch._filled if scratch else set()
+        self._programs: dict[object, tuple[list[Operation], Any]] = {}
+        self._record: list[Operation] | None = None
+        self.scratch = scratch or self
+        self.split = split
+
+    def do(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Run an array operation that writes into arrays of this workspace."""
+        operation(*args, **kwargs)
+        if self._record is not None:
+            self._record.append(partial(operation, *args, **kwargs))
+
+    def replay(self, key: object, work: Callable[..., Any], *args: Any) -> Any:
+        """What `work(*args)` returns. The second time, only the operations that it did are done again.
+
+        Its results must depend on nothing but arrays that stay where they are, parameters among them.
+        """
+        if not self._reuse or self.split is not in_one:  # what threads did together is not one list
+            return work(*args)
+        if key in self._programs:
+            operations, result = self._programs[key]
+            for operation in operations:
+                operation()
+            return result
+        self._record = []
+        try:
+            result = work(*args)
+            self._programs[key] = self._record, result
+        finally:
+            self._record = None
+        return result
+
+    def forget(self) -> None:
+        """Drop the records: the next pass works on other parameters."""
+        self._programs.clear()
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """An array with anything in it."""
+        return self._get((name, shape, dtype), lambda: np.empty(shape, dtype))
+
+    def images(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """An array (N, C, H, W) on a strip, with anything in it but zero borders."""
+        return self._get((name, shape, dtype), lambda: strip.new(shape, dtype))
+
+    def like(self, name: str, x: Array) -> Array:
+        """An array that lies in memory as `x` does."""
+        if strip.laid(x):
+            return self.images(name, x.shape, x.dtype)
+        return self._get((name, x.shape, x.dtype), lambda: np.empty_like(x))
+
+    def lay(self, name: str, x: Array) -> Array:
+        """Feature maps (N, C, H, W) on a strip: `x` itself if it lies on one; anything else as it is."""
+        if x.ndim != 4 or strip.laid(x):
+            return x
+        out = self.images(name, x.shape, x.dtype)
+        self.do(np.copyto, out, x)
+        return out
+
+    def once(
+        self, name: str, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[Array], None]
+    ) -> Array:
+        """An array that `fill` fills once a batch, for all shards of a thread."""
+        out = self.scratch.array(name, shape, dtype)
+        if not self._reuse or name not in self._filled:
+            fill(out)
+            self._filled.add(name)
+        return out
+
+    def begin(self) -> None:
+        """A new batch: what was filled for the last one is out of date."""
+        self._filled.clear()
+
+    def _get(self, key: tuple[object, ...], make: Callable[[], Array]) -> Array:
+        if not self._reuse:
+            return make()
+        if key not in self._arrays:
+            self._arrays[key] = make()
+        return self._arrays[key]
+
+
+FRESH = Workspace(reuse=False)

@@ -1,0 +1,134 @@
+"""Shards, threads, memory that is used again and operations that are replayed change no result."""
+
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from numpy_vgg7 import VGG7, VGG7Config
+from numpy_vgg7.nn.arrays import dense
+from numpy_vgg7.nn.parallel import Engine
+from numpy_vgg7.nn.sgd import SGD
+
+PLAIN = SGD(0.01, 0.01)
+NESTEROV = SGD(0.01, 0.02, momentum=0.9, weight_decay=1e-3, nesterov=True)
+
+
+def batch(n, seed=0, size=28):
+    rng = np.random.default_rng(seed)
+    return rng.random((n, 1, size, size), dtype=np.float32), rng.integers(10, size=n)
+
+
+def results(engine, model, x, labels):
+    done = engine.propagate(model.params, x, labels)
+    return {
+        "loss": done.loss.copy(),
+        "probs": done.probs,
+        **{k: g.copy() for k, g in dense(done.gradients).items()},
+    }
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("preset", ["article", "vgg7"])
+def test_used_memory_and_replayed_operations_give_the_same_bits_as_new_ones(preset, threads):
+    model = VGG7(VGG7Config.preset(preset, image_size=8))
+    reused = Engine(model.layers, threads)
+    fresh = Engine(model.layers, threads, reuse=False)
+    for seed, n in enumerate([13, 13, 13, 1, 1, 5, 13, 1, 70, 70]):
+        x, labels = batch(n, seed, 8)
+        expected = results(fresh, model, x, labels)
+        for name, value in results(reused, model, x, labels).items():
+            assert np.array_equal(value, expected[name]), f"{name} of batch {seed} of {n} images is stale"
+        logits = reused.logits(model.params, x).copy()
+        assert np.array_equal(logits, fresh.logits(model.params, x)), f"logits of batch {seed} are stale"
+        for parameter in model.params.values():
+            parameter *= 0.99
+
+
+def test_the_order_in_which_threads_finish_changes_no_bit(monkeypatch):
+    model = VGG7(VGG7Config.preset("vgg7", image_size=8))
+    x, labels = batch(37, size=8)
+    expected = results(Engine(model.layers, 3), model, x, labels)
+
+    def last_part_first(engine, length, task, least=1):
+        parts = max(1, min(3, length // least))
+        bounds = [length * part // parts for part in range(parts + 1)]
+        for part in reversed(range(parts)):
+            task(slice(bounds[part], bounds[part + 1]))
+
+    monkeypatch.setattr(Engine, "_split", last_part_first)
+    for name, value in results(Engine(model.layers, 3), model, x, labels).items():
+        assert np.array_equal(value, expected[name]), f"{name} depends on the scheduling of threads"
+
+
+@pytest.mark.parametrize("sgd", [PLAIN, NESTEROV], ids=["plain", "Nesterov with weight decay"])
+@pytest.mark.parametrize("n", [1, 23])
+def test_steps_in_one_engine_end_where_steps_with_new_memory_end(sgd, n):
+    model, other = (VGG7(VGG7Config.preset("vgg7", image_size=8)) for _ in range(2))
+    velocity, other_velocity = sgd.init(model.params), sgd.init(other.params)
+    for seed in range(6):
+        x, labels = batch(n, seed, 8)
+        model.descend(x, labels, sgd, velocity, scale=1 / (seed + 1))
+        fresh = Engine(other.layers, reuse=False).propagate(other.params, x, labels)
+        sgd.step(other.params, fresh.gradients, other_velocity, scale=1 / (seed + 1))
+    for name, parameter in model.params.items():
+        assert np.array_equal(parameter, other.params[name]), f"{name} differs after six steps"
+
+
+def test_parameters_that_are_replaced_are_noticed():
+    model = VGG7(VGG7Config.preset("article", image_size=8))
+    x, _ = batch(1, size=8)
+    before = model.forward(x)
+    model.params = {name: parameter * 0.5 for name, parameter in model.params.items()}
+    assert not np.allclose(model.forward(x), before)
+    model.params["fc7.weight"] = model.params["fc7.weight"] * 0
+    assert not model.forward(x).any()
+
+
+@pytest.mark.parametrize(
+    ("preset", "n", "threads"), [("article", 1, 1), ("article", 64, 2), ("vgg7", 64, 1), ("vgg7", 64, 2)]
+)
+def test_a_steady_training_step_allocates_no_array_above_64_kib(preset, n, threads):
+    model = VGG7(VGG7Config.preset(preset), threads=threads)
+    velocity = PLAIN.init(model.params)
+    x, labels = batch(n)
+    for _ in range(3):
+        model.descend(x, labels, PLAIN, velocity)
+    usual = np.setbufsize(1024)  # NumPy's own buffers inside an operation are not arrays of ours
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        model.descend(x, labels, PLAIN, velocity)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        np.setbufsize(usual)
+    assert peak - before < 64 * 1024, f"{peak - before} bytes more at the peak of a step"
+
+
+def test_a_model_that_several_threads_use_at_once_answers_each_of_them_right():
+    model = VGG7(VGG7Config.preset("vgg7", image_size=8))
+    inputs = [batch(n, n, 8)[0] for n in (1, 5, 9, 33)]
+    expected = [model.predict_proba(x) for x in inputs]
+    wrong = []
+
+    def ask(index):
+        for _ in range(20):
+            if not np.array_equal(model.predict_proba(inputs[index]), expected[index]):
+                wrong.append(index)
+
+    askers = [threading.Thread(target=ask, args=(index,)) for index in range(len(inputs))]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert not wrong
+
+
+def test_an_error_in_a_thread_reaches_the_caller():
+    model = VGG7(VGG7Config.preset("vgg7", image_size=8), threads=2)
+    x, _ = batch(16, size=8)
+    del model.params["conv3.weight"]
+    with pytest.raises(KeyError, match="conv3"):
+        model.forward(x)
