@@ -46,17 +46,19 @@ def blas() -> dict[str, Any]:
 
 def problems(found: dict[str, Any]) -> list[str]:
     """What a user of this environment should know, a line each."""
-    notes = []
-    if found["blas"]["overridden"]:
-        notes.append(
-            f"OPENBLAS_CORETYPE={found['blas']['overridden']} forces a BLAS kernel; "
-            "unset it before measuring speed"
-        )
+    notes = blas_problems(found["blas"])
     if found["packages"]["torch"] is None:
         notes.append("PyTorch is not installed: `parity run` and .pt files need it (extra: torch)")
     if found["packages"]["matplotlib"] is None:
         notes.append("matplotlib is not installed: `train` makes no plots (extra: plot)")
     return notes
+
+
+def blas_problems(found: dict[str, Any]) -> list[str]:
+    """The part of them that `blas()` tells."""
+    if not found["overridden"]:
+        return []
+    return [f"OPENBLAS_CORETYPE={found['overridden']} forces a BLAS kernel; unset it before measuring speed"]
 
 
 def _version(name: str) -> str | None:

@@ -18,7 +18,7 @@ def weights(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("command", ["", *COMMANDS, "bench"])
 def test_help_is_there(command):
     done = numpy_vgg7(*command.split(), "--help")
     assert done.code == 0

@@ -16,7 +16,7 @@ FLOORS = [
     {"vgg7"},
     {"weights", "data", "environment"},
     {"training"},
-    {"parity", "plots"},
+    {"parity", "plots", "bench"},
     {"cli"},
 ]
 # VGG7.save and VGG7.load are doors on the model, opened when they are used.

@@ -1,4 +1,4 @@
-"""The commands, in the order of a first visit; training and parity have files of their own."""
+"""The commands, in the order of a first visit; training, parity and bench have files of their own."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from numpy_vgg7.cli import options
+from numpy_vgg7.cli.bench import bench
 from numpy_vgg7.cli.options import AsJson, Data, Weights, print_json, screen
 from numpy_vgg7.cli.parity import parity
 from numpy_vgg7.cli.train import train
@@ -194,3 +195,4 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 app.add_typer(parity, name="parity")
+app.command()(bench)

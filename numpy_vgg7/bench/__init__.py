@@ -1,0 +1,4 @@
+"""How fast it is: ours and its peers in turn, where the time goes, memory, imports.
+
+`rows.py` says what is measured, `measure.py` how. Peers come in as functions: nothing here knows PyTorch.
+"""

@@ -1,0 +1,32 @@
+"""Our side: a row of the benchmark, ready to run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from threadpoolctl import threadpool_limits
+
+from numpy_vgg7.bench.measure import Turn
+from numpy_vgg7.bench.rows import INFERENCE, RATES, Row
+from numpy_vgg7.nn.online import Online
+from numpy_vgg7.vgg7 import VGG7
+
+
+def blas_threads(row: Row, threads: int) -> int:
+    """Threads for the BLAS. A single image is not shared out, so it gets them; else the engine needs them."""
+    return threads if row.batch_size == 1 else 1
+
+
+@contextmanager
+def ready(row: Row, threads: int) -> Iterator[Turn]:
+    """A function that takes the steps of a row, with the threads given to whom they serve best."""
+    model = VGG7(row.config, threads=threads)
+    batches = row.batches()
+    with threadpool_limits(blas_threads(row, threads), user_api="blas"):
+        if row.mode == INFERENCE:
+            yield lambda: [model.logits(images) for images, _ in batches]
+        elif row.batch_size == 1:
+            with Online(model, RATES) as online:
+                yield lambda: [online.step(images[0], labels[0]) for images, labels in batches]
+        else:
+            velocity = RATES.init(model.params)
+            yield lambda: [model.descend(images, labels, RATES, velocity) for images, labels in batches]

@@ -1,0 +1,134 @@
+"""The benchmark measures what it says. No test asserts a time."""
+
+import json
+from functools import partial
+
+import pytest
+
+from numpy_vgg7.bench import children, growth, measure, ours, pictures
+from numpy_vgg7.bench.measure import Times, compare, in_turn
+from numpy_vgg7.bench.profile import profile
+from numpy_vgg7.bench.rows import INFERENCE, ROWS, TRAINING, USUAL
+from tests.commands import numpy_vgg7, python
+from torch_ref.bench import ready
+
+
+@pytest.fixture(scope="module")
+def found():
+    done = numpy_vgg7("bench", "--cases", "article-b1", "--threads", 1, "--json", OPENBLAS_CORETYPE="Haswell")
+    assert done.code == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def test_the_json_has_a_row_for_each_mode_of_the_case(found):
+    assert [(row["case"], row["mode"]) for row in found["rows"]] == [
+        ("article-b1", "training"),
+        ("article-b1", "inference"),
+    ]
+    for row in found["rows"]:
+        assert row["ours_ms"] > 0
+        assert 0 < row["peak_fraction"] < 1
+
+
+def test_without_a_peer_its_figures_are_null(found):
+    for row in found["rows"]:
+        assert row["peers"] == {"eager": None, "channels_last": None, "compile": None}
+        assert row["ratio_eager"] is None
+        assert row["ratio_best"] is None
+    assert found["memory"]["torch_mb"] is None
+    assert found["growth"] == []
+
+
+def test_import_and_memory_are_measured_in_processes_of_their_own(found):
+    assert found["import_ratio"] > 0
+    assert 20 < found["memory"]["ours_mb"] < 2000
+
+
+def test_threads_and_a_forced_kernel_are_reported(found):
+    assert found["blas"].keys() == {"name", "kernel", "threads", "overridden"}
+    assert found["blas"]["threads"] == 1
+    assert found["blas"]["overridden"] is True
+
+
+@pytest.mark.parametrize("names", ["nine", "article-b1,nine", ""])
+def test_an_unknown_case_is_one_line(names):
+    done = numpy_vgg7("bench", "--cases", names)
+    assert done.code == 3
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "article-b1, article-b64, vgg7-b64, wide-b64" in done.stderr
+
+
+def test_an_unknown_peer_is_a_usage_error():
+    assert numpy_vgg7("bench", "--peer", "abacus").code == 2
+
+
+@pytest.mark.parametrize(("argument", "package"), [("--peer=torch", "torch"), ("--plot=x.png", "matplotlib")])
+def test_a_missing_package_is_one_line(argument, package):
+    hide = f"import sys; sys.modules[{package!r}] = None; import numpy_vgg7.plots as plots\n"
+    hide += "plots.available = lambda: False\n"
+    words = ["numpy-vgg7", "bench", "--cases", "article-b1", argument]
+    code = f"{hide}sys.argv = {words}\nfrom numpy_vgg7.cli import main\nmain()"
+    done = python("-c", code)
+    assert done.code == 3, done
+    assert done.stderr.count("\n") == 1
+    assert package in done.stderr.lower().replace("pytorch", "torch")
+
+
+def test_the_arithmetic_of_a_row_is_that_of_its_products():
+    training, inference = (
+        next(row for row in ROWS if row.mode == mode and row.case == "vgg7-b64")
+        for mode in (TRAINING, INFERENCE)
+    )
+    conv1, others = 16 * 9 * 28**2, (16 * 16 * 9 * 28**2 + (16 * 32 + 32 * 32) * 9 * 14**2)
+    linear = 32 * 7**2 * 256 + 256 * 128 + 128 * 10
+    assert inference.flops == 2 * 64 * (conv1 + others + linear)
+    assert training.flops == 2 * 64 * (2 * conv1 + 3 * (others + linear))
+
+
+def test_contenders_take_turns_and_each_is_called_once_untimed():
+    calls = []
+    times = in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=1)
+    assert times.keys() == {"a", "b"}
+    assert "".join(calls[:8]) == "aabbaabb"
+
+
+def test_peers_are_pytorch_in_three_forms(monkeypatch):
+    monkeypatch.setattr(measure, "PAUSE", 0)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    peers = {form: partial(ready, form=form) for form in measure.PEERS}
+    for row in (ROWS[0], ROWS[4]):
+        times = compare(row, ours.ready, peers, threads=1, rounds=1)
+        assert times.peers.keys() == {"eager", "channels_last"}, "compiled without a compiler"
+        assert times.ratio_best <= times.ratio_eager
+
+
+def test_the_memory_of_a_pytorch_training_is_measured():
+    assert children.training_memory("torch_ref.bench", 1) > 50
+
+
+def test_the_profile_names_every_stage_of_a_step():
+    stages = {(stage.layer, stage.work) for stage in profile(rounds=1)}
+    layers = [layer.name for layer in USUAL.config.layers()]
+    weighted = [name for name in layers if name.startswith(("conv", "fc"))]
+    expected = {(name, "forward") for name in [*layers, "loss"]}
+    expected |= {(name, "d_x") for name in [*layers[1:], "loss"]}
+    expected |= {(name, work) for name in weighted for work in ("gradients", "update")}
+    assert stages == expected
+
+
+def test_the_profile_is_drawn_and_printed(tmp_path):
+    picture = tmp_path / "profile.png"
+    done = numpy_vgg7("bench", "--profile", "--plot", picture, "--json")
+    assert done.code == 0, done.stderr
+    assert "conv1 forward" in [stage["name"] for stage in json.loads(done.stdout)["stages"]]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_growth_goes_to_1024_images_and_four_times_the_channels(tmp_path):
+    points = [growth.Point(axis, size, Times(row, 2.0, {"eager": 3.0})) for axis, size, row in growth.plan()]
+    assert [point.size for point in points if point.axis == growth.BATCH_SIZE][-1] == 1024
+    assert points[-1].times.row.config.channels == (64, 64, 128, 128)
+    pictures.write(tmp_path / "growth.png", pictures.growth(points))
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
