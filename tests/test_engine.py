@@ -10,6 +10,7 @@ from numpy_vgg7 import VGG7, VGG7Config
 from numpy_vgg7.nn.arrays import dense
 from numpy_vgg7.nn.parallel import Engine
 from numpy_vgg7.nn.sgd import SGD
+from numpy_vgg7.nn.threads import Team
 
 PLAIN = SGD(0.01, 0.01)
 NESTEROV = SGD(0.01, 0.02, momentum=0.9, weight_decay=1e-3, nesterov=True)
@@ -51,13 +52,13 @@ def test_the_order_in_which_threads_finish_changes_no_bit(monkeypatch):
     x, labels = batch(37, size=8)
     expected = results(Engine(model.layers, 3), model, x, labels)
 
-    def last_part_first(engine, length, task, least=1):
+    def last_part_first(team, length, task, least=1):
         parts = max(1, min(3, length // least))
         bounds = [length * part // parts for part in range(parts + 1)]
         for part in reversed(range(parts)):
             task(slice(bounds[part], bounds[part + 1]))
 
-    monkeypatch.setattr(Engine, "_split", last_part_first)
+    monkeypatch.setattr(Team, "split", last_part_first)
     for name, value in results(Engine(model.layers, 3), model, x, labels).items():
         assert np.array_equal(value, expected[name]), f"{name} depends on the scheduling of threads"
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter, sleep
+from time import perf_counter
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -12,10 +12,10 @@ from threadpoolctl import threadpool_limits
 from numpy_vgg7.bench.rows import Row
 
 ROUNDS = 20
-WARM_UP = 3  # rounds
-# Seconds before a turn. The threads of OpenBLAS and OpenMP wait for more work by spinning, some tens of
-# milliseconds long; without a pause, ours took half of PyTorch's cores (article-b1: 1.5 ms instead of 0.7).
-PAUSE = 0.1
+WARM_UP = 2  # rounds
+# Seconds of steps before the one that is timed. After a rest, a core takes some milliseconds to be quick
+# again, and the threads of whoever had the turn before spin a while, waiting for more work.
+RUN_UP = 0.1
 
 PEERS = ("eager", "channels_last", "compile")  # PyTorch in three forms
 
@@ -59,12 +59,13 @@ def compare(
 
 
 def in_turn(turns: Mapping[str, Turn], rounds: int) -> dict[str, float]:
-    """Median seconds of each. A turn is taken twice and the second is timed: the first warms the caches."""
+    """Median seconds of each. A turn is a run-up, and then one that is timed."""
     seconds: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(WARM_UP + rounds):
         for name, turn in turns.items():
-            sleep(PAUSE)
-            turn()
+            came = perf_counter()
+            while perf_counter() < came + RUN_UP:
+                turn()
             began = perf_counter()
             turn()
             seconds[name].append(perf_counter() - began)

@@ -7,13 +7,13 @@ from threadpoolctl import threadpool_limits
 
 from numpy_vgg7.bench.measure import Turn
 from numpy_vgg7.bench.rows import INFERENCE, RATES, Row
-from numpy_vgg7.nn.online import Online
+from numpy_vgg7.nn.parallel import LEAST
 from numpy_vgg7.vgg7 import VGG7
 
 
 def blas_threads(row: Row, threads: int) -> int:
-    """Threads for the BLAS. A single image is not shared out, so it gets them; else the engine needs them."""
-    return threads if row.batch_size == 1 else 1
+    """Threads for the BLAS. A small batch is not shared out, so it gets them; else the engine needs them."""
+    return threads if row.batch_size <= LEAST else 1
 
 
 @contextmanager
@@ -23,10 +23,7 @@ def ready(row: Row, threads: int) -> Iterator[Turn]:
     batches = row.batches()
     with threadpool_limits(blas_threads(row, threads), user_api="blas"):
         if row.mode == INFERENCE:
-            yield lambda: [model.logits(images) for images, _ in batches]
-        elif row.batch_size == 1:
-            with Online(model, RATES) as online:
-                yield lambda: [online.step(images[0], labels[0]) for images, labels in batches]
+            yield lambda: [model.forward(images) for images, _ in batches]
         else:
             velocity = RATES.init(model.params)
             yield lambda: [model.descend(images, labels, RATES, velocity) for images, labels in batches]

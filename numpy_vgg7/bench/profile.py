@@ -17,7 +17,7 @@ from numpy_vgg7.nn.arrays import Array, Arrays, Gradients, Labels
 from numpy_vgg7.nn.layer import Layer
 from numpy_vgg7.nn.loss import cross_entropy, cross_entropy_backward, softmax
 from numpy_vgg7.nn.network import own_params
-from numpy_vgg7.nn.parallel import SHARD
+from numpy_vgg7.nn.parallel import shard_size
 from numpy_vgg7.nn.pooling import Flatten
 from numpy_vgg7.nn.workspace import Workspace
 from numpy_vgg7.vgg7 import VGG7
@@ -63,7 +63,7 @@ class _Stepper:
         cut = 1 + next(index for index, layer in enumerate(model.layers) if isinstance(layer, Flatten))
         self.spatial, self.head = model.layers[:cut], model.layers[cut:]
         self.scratch, self.whole = Workspace(reuse=True), Workspace(reuse=True)
-        bounds = pairwise([*range(0, batch_size, SHARD), batch_size])
+        bounds = pairwise([*range(0, batch_size, shard_size(model.layers)), batch_size])
         self.shards = [(slice(*bound), Workspace(True, self.scratch)) for bound in bounds]
 
     def step(self, images: Array, labels: Labels) -> None:

@@ -14,9 +14,7 @@ from numpy_vgg7.nn.sgd import SGD
 from numpy_vgg7.vgg7 import VGG7Config
 
 TRAINING, INFERENCE = "training", "inference"
-# Updates of a single image may be put off and added up to this many at a time, so no fewer steps tell the
-# time of one.
-RUN = 16
+RUN = 16  # steps of a single image that are timed together; one is too short for a clock
 RATES = SGD(lr_conv=1e-4, lr_fc=1e-4)  # small: random images for ever must not lead to infinite numbers
 
 

@@ -45,7 +45,7 @@ def evaluate(
     images = load(data, model.config.classes, model.config.image_size)
     if part != "all":
         images = getattr(split_dataset(images), part)
-    with options.threads(threads):
+    with options.threads(model, threads):
         found = score(model, images)
     if as_json:
         print_json({"accuracy": found.accuracy, "loss": found.loss, "n": found.n, "errors": found.errors})

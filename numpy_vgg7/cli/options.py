@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from numpy_vgg7.errors import ConfigError, MissingDependencyError, WeightsError
+from numpy_vgg7.vgg7 import VGG7
 
 screen = Console(highlight=False)  # results
 messages = Console(stderr=True, highlight=False)  # progress and remarks
@@ -19,9 +20,8 @@ Weights = Annotated[Path, typer.Argument(help="A .safetensors file of this progr
 Preset = Annotated[str, typer.Option(help="article, vgg7 or vgg7-wide.")]
 Data = Annotated[str, typer.Option(help="digits (embedded), or FILE.npz with images and labels.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-# One: the networks that are trained on a whim are small, and threads that wait for each other make them
-# ten times slower on a busy machine. It also makes results the same on machines of all sizes.
-Threads = Annotated[int, typer.Option(min=1, help="BLAS threads; more pay for large networks.")]
+# One, so that results are the same on machines of all sizes.
+Threads = Annotated[int, typer.Option(min=1, help="Threads; more pay for larger images than digits.")]
 
 
 def print_json(record: dict[str, Any]) -> None:
@@ -30,11 +30,13 @@ def print_json(record: dict[str, Any]) -> None:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Give the BLAS `count` threads."""
+def threads(model: VGG7 | None, count: int) -> Iterator[None]:
+    """Give `model` its threads, and the BLAS one for each of them."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=count):
+    if model:
+        model.threads = count
+    with threadpool_limits(limits=1, user_api="blas"):
         yield
 
 

@@ -92,7 +92,7 @@ def prove_(
         raise typer.BadParameter(f"no bug has that in its name; there are: {names}", param_hint="--only")
     seeds = 0 if only else seeds
     watched = {"console": messages, "disable": not messages.is_terminal}
-    with options.threads(1):
+    with options.threads(None, 1):
         verdicts = list(track(prove(referee, chosen), "bugs", total=len(chosen), **watched))  # type: ignore[arg-type]
         failures = []
         for found in track(control(referee, seeds), "control", total=seeds, **watched):  # type: ignore[arg-type]

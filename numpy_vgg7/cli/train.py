@@ -60,7 +60,7 @@ def train(
         state = loop.start(model, plan.recipe)
 
     began, first_epoch = time.perf_counter(), len(state.history)
-    with options.threads(threads), _bar(plan, len(splits.train), first_epoch) as show:
+    with options.threads(model, threads), _bar(plan, len(splits.train), first_epoch) as show:
         try:
             for after in loop.train(model, splits, plan.recipe, state, show):
                 folder.write(model, after)

@@ -25,6 +25,7 @@ class Activation(Layer):
     """
 
     gain: ClassVar[float] = 1.0
+    needs_x: ClassVar[bool] = False  # on the way back
 
     def function(self, do: Do, x: Array, out: Array) -> None:
         """Write f(x) into `out`."""
@@ -39,7 +40,8 @@ class Activation(Layer):
     ) -> tuple[Array, tuple[Array, Array]]:
         """out = f(x); the cache is both."""
         x = workspace.lay(f"{self.name}.x", x)
-        out = workspace.like(self.name, x)
+        overwrite = workspace.reuse and not self.needs_x  # then nobody looks at x any more
+        out = x if overwrite else workspace.like(self.name, x)
         self.function(workspace.do, memory(x), memory(out))
         return out, (x, out)
 
@@ -50,9 +52,13 @@ class Activation(Layer):
         x, out = cache
         d_out = workspace.lay(f"{self.name}.d_out", d_out)
         d_x = workspace.like(f"{self.name}.d_x", d_out)
-        self.derivative(workspace.do, memory(x), memory(out), memory(d_x))
-        workspace.do(np.multiply, memory(d_x), memory(d_out), out=memory(d_x))
+        self.chain(workspace, memory(x), memory(out), memory(d_out), memory(d_x))
         return d_x
+
+    def chain(self, workspace: Workspace, x: Array, out: Array, d_out: Array, d_x: Array) -> None:
+        """Write d_out * f'(x) into `d_x`."""
+        self.derivative(workspace.do, x, out, d_x)
+        workspace.do(np.multiply, d_x, d_out, out=d_x)
 
 
 class ReLU(Activation):
@@ -70,9 +76,11 @@ class ReLU(Activation):
         else:
             do(np.maximum, x, np.zeros(x.shape[1:], x.dtype), out=out)
 
-    def derivative(self, do: Do, x: Array, out: Array, d_x: Array) -> None:
-        """1 where x > 0, else 0; at the kink it is 0, as in PyTorch."""
-        do(np.greater, out, 0, out=d_x)
+    def chain(self, workspace: Workspace, x: Array, out: Array, d_out: Array, d_x: Array) -> None:
+        """f' is 1 where x > 0, else 0; at the kink it is 0, as in PyTorch."""
+        mask = workspace.scratch.array("mask", out.shape, np.bool_)
+        workspace.do(np.greater, out, 0, out=mask)
+        workspace.do(np.multiply, d_out, mask, out=d_x)
 
 
 class Tanh(Activation):
@@ -90,6 +98,8 @@ class Tanh(Activation):
 
 class Arctan(Activation):
     """Inverse tangent, in radians."""
+
+    needs_x = True
 
     def function(self, do: Do, x: Array, out: Array) -> None:
         """arctan(x)"""

@@ -1,9 +1,6 @@
 """The engine: convolutions in shards of a few images over threads, linear layers on the whole batch."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextvars import copy_context
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +11,8 @@ from numpy_vgg7.nn.layer import Layer
 from numpy_vgg7.nn.loss import cross_entropy, cross_entropy_backward, softmax
 from numpy_vgg7.nn.network import Step, backward, forward
 from numpy_vgg7.nn.pooling import Flatten
-from numpy_vgg7.nn.workspace import Task, Workspace
+from numpy_vgg7.nn.threads import Team
+from numpy_vgg7.nn.workspace import Workspace, in_one
 
 # Images times channels in a shard: what a layer works on stays in the second-level cache. Fewer than
 # LEAST images would leave more time between the array operations than in them.
@@ -46,14 +44,12 @@ class Engine:
     def __init__(self, layers: Sequence[Layer], threads: int = 1, reuse: bool = True) -> None:
         cut = 1 + next(index for index, layer in enumerate(layers) if isinstance(layer, Flatten))
         self._spatial, self._head = layers[:cut], layers[cut:]
-        widest = max(layer.out_channels for layer in layers if isinstance(layer, Conv2d))
-        self._shard = max(LEAST, SHARD // widest)
+        self._shard = shard_size(layers)
         self._reuse = reuse
         self._threads = threads
-        self._pool = ThreadPoolExecutor(max(1, threads - 1))  # starts its threads when they are needed
         self._workspaces: dict[tuple[int, ...], Workspace] = {}
         self.alone = Workspace(reuse)
-        self.shared = Workspace(reuse, split=self._split)
+        self.shared = Workspace(reuse, split=Team(threads).split if threads > 1 else in_one)
         self._params: list[Array] = []
 
     def logits(self, params: Arrays, x: Array) -> Array:
@@ -146,25 +142,18 @@ class Engine:
         scratch = self._of_thread(part)
         return self._workspaces.setdefault((part.start, index), Workspace(self._reuse, scratch))
 
-    def _split(self, length: int, task: Task, least: int = 1) -> None:
-        """Run `task` on equal parts of a range, one a thread, the first in this one."""
-        parts = max(1, min(self._threads, length // least))
-        bounds = [length * part // parts for part in range(parts + 1)]
-        first, *others = (slice(*bound) for bound in pairwise(bounds))
-        futures = [self._pool.submit(copy_context().run, task, part) for part in others]
-        try:
-            task(first)
-        finally:
-            wait(futures)
-        for future in futures:
-            future.result()
-
 
 def _whole(shards: list[Arrays]) -> Arrays:
     """The arrays of all shards by name, one under the other."""
     names = dict.fromkeys(name for arrays in shards for name in arrays)
     parts = {name: [arrays[name] for arrays in shards if name in arrays] for name in names}
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def shard_size(layers: Sequence[Layer]) -> int:
+    """Images in a shard of a large batch."""
+    widest = max(layer.out_channels for layer in layers if isinstance(layer, Conv2d))
+    return max(LEAST, SHARD // widest)
 
 
 def _joined(parts: list[Array], workspace: Workspace) -> Array:

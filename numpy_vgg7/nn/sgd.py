@@ -8,6 +8,7 @@ import numpy as np
 from numpy_vgg7.nn.arrays import Array, Arrays, Product
 from numpy_vgg7.nn.workspace import FRESH, Do, Workspace
 
+SHARES = 64  # of every parameter, for threads to take
 BLOCK = 65536  # numbers updated at a time: what is computed for them stays in the cache
 
 
@@ -56,19 +57,20 @@ class SGD:
         rates: Array,
         workspace: Workspace,
     ) -> None:
-        blocks = [(i, name, part) for i, name in enumerate(params) for part in _blocks(params[name])]
+        def update(shares: slice) -> None:
+            for index, (name, whole) in enumerate(params.items()):
+                for part in _blocks(whole, shares):
+                    parameter, gradient = whole[part], gradients[name]
+                    scratch = workspace.array(f"sgd.{shares.start}", (2, *parameter.shape), parameter.dtype)
+                    step, product = scratch
+                    if isinstance(gradient, Product):
+                        workspace.do(gradient.rows, part, step)
+                    else:
+                        workspace.do(np.copyto, step, gradient[part])
+                    rate = rates[index : index + 1]
+                    self.update(workspace.do, parameter, velocity[name][part], rate, step, product)
 
-        def update(some: slice) -> None:
-            for index, name, part in blocks[some]:
-                parameter, gradient = params[name][part], gradients[name]
-                scratch = workspace.array(f"sgd.{some.start}", (2, *parameter.shape), parameter.dtype)
-                if isinstance(gradient, Product):
-                    workspace.do(gradient.rows, part, scratch[0])
-                else:
-                    workspace.do(np.copyto, scratch[0], gradient[part])
-                self.update(workspace.do, parameter, velocity[name][part], rates[index : index + 1], *scratch)
-
-        workspace.split(len(blocks), update, 1)
+        workspace.split(SHARES, update, 1)
 
     def update(
         self, do: Do, parameter: Array, velocity: Array, rate: Array, step: Array, product: Array
@@ -93,7 +95,8 @@ class SGD:
         do(np.subtract, parameter, step, out=parameter)
 
 
-def _blocks(parameter: Array) -> list[slice]:
-    """Its rows in runs of about BLOCK numbers."""
+def _blocks(parameter: Array, shares: slice) -> list[slice]:
+    """Its rows in some shares of all, in runs of about BLOCK numbers."""
+    start, stop = (len(parameter) * share // SHARES for share in (shares.start, shares.stop))
     rows = max(1, BLOCK * len(parameter) // parameter.size)
-    return [slice(start, start + rows) for start in range(0, len(parameter), rows)]
+    return [slice(row, min(row + rows, stop)) for row in range(start, stop, rows)]

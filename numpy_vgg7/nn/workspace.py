@@ -14,8 +14,8 @@ from numpy.typing import DTypeLike
 
 from numpy_vgg7.nn import strip
 from numpy_vgg7.nn.arrays import Array
+from numpy_vgg7.nn.threads import Task
 
-Task = Callable[[slice], None]
 Operation = Callable[[], Any]
 Do = Callable[..., None]
 
@@ -39,7 +39,7 @@ class Workspace:
         scratch: "Workspace | None" = None,
         split: Callable[[int, Task, int], None] = in_one,
     ) -> None:
-        self._reuse = reuse
+        self.reuse = reuse
         self._arrays: dict[Any, Array] = {}
         self._filled: set[str] = scratch._filled if scratch else set()
         self._programs: dict[object, tuple[list[Operation], Any]] = {}
@@ -58,7 +58,7 @@ class Workspace:
 
         Its results must depend on nothing but arrays that stay where they are, parameters among them.
         """
-        if not self._reuse or self.split is not in_one:  # what threads did together is not one list
+        if not self.reuse or self.split is not in_one:  # what threads did together is not one list
             return work(*args)
         if key in self._programs:
             operations, result = self._programs[key]
@@ -104,7 +104,7 @@ class Workspace:
     ) -> Array:
         """An array that `fill` fills once a batch, for all shards of a thread."""
         out = self.scratch.array(name, shape, dtype)
-        if not self._reuse or name not in self._filled:
+        if not self.reuse or name not in self._filled:
             fill(out)
             self._filled.add(name)
         return out
@@ -114,7 +114,7 @@ class Workspace:
         self._filled.clear()
 
     def _get(self, key: tuple[object, ...], make: Callable[[], Array]) -> Array:
-        if not self._reuse:
+        if not self.reuse:
             return make()
         if key not in self._arrays:
             self._arrays[key] = make()

@@ -94,13 +94,12 @@ EXCHANGED = "kernel[::-1, ::-1].swapaxes(2, 3)"
 FILL_ROTATED = f"workspace.do(np.copyto, rotated, {EXCHANGED})"
 QUARTER = "np.multiply, d_out, 0.25, out=quarter"
 TO_PIXELS = "inside[:, row::2, column::2], quarter[:, :-1, :-1]"
-CHAIN = "workspace.do(np.multiply, memory(d_x), memory(d_out), out=memory(d_x))"
 FC_WEIGHT = "Product(*self._factors(d_out, x, workspace))"
 FC_DENSE = "Product(d_out, x).rows(slice(None))"
 FC_BIAS = 'workspace.do(np.add.reduce, d_out, axis=0, out=gradients["bias"])'
 FC_D_X = 'params["weight"][:, part]'
 DESCEND = "np.multiply, step, rate"
-RATES = "rates[index : index + 1]"
+RATE_OF = "rates[index : index + 1]"
 CONTIGUOUS = 'np.array(tensor, order="C")'
 
 
@@ -204,10 +203,10 @@ BACKWARD_POOL_AND_ACTIVATIONS = (
     _one("flatten back in the wrong order", "flatten backward", NN + "pooling:Flatten.d_x",
          ("d_out.reshape(shape)",
           "d_out.reshape(shape[0], shape[2], shape[3], shape[1]).transpose(0, 3, 1, 2)")),
-    _one("ReLU'(0) = 1", "act? backward", NN + "activations:ReLU.derivative",
+    _one("ReLU'(0) = 1", "act? backward", NN + "activations:ReLU.chain",
          ("np.greater, out", "np.greater_equal, x")),
-    _one("guided ReLU", "act? backward", ACTIVATION_BACKWARD,
-         (CHAIN, f"{CHAIN}; self.name < 'act5' and workspace.do(np.maximum, memory(d_x), 0, out=memory(d_x))")),
+    _one("guided ReLU", "act? backward", NN + "activations:ReLU.chain",
+         ("np.multiply, d_out, mask", "np.multiply, np.maximum(d_out, 0), mask")),
     _one("ReLU overwrites its caller's gradient", "act? backward", ACTIVATION_BACKWARD,
          ("x, out = cache", "x, out = cache; caller = d_out"),
          ("return d_x", "isinstance(self, ReLU) and np.copyto(caller, d_x); return d_x")),
@@ -264,9 +263,9 @@ OPTIMISER = (
     _one("fc5 in the conv group", "optimiser", RATE, ('startswith("conv")', 'startswith(("conv", "fc5"))')),
     _one("rate divided by N", "optimiser", UPDATE, (DESCEND, "np.multiply, step, rate / 5")),
     _one("rate times 0.99", "optimiser", UPDATE, (DESCEND, "np.multiply, step, rate * 0.99")),
-    _one("biases frozen", "optimiser", STEP, (RATES, RATES + ' * (not name.endswith("bias"))')),
-    _one("conv3 frozen", "optimiser", STEP, (RATES, RATES + ' * (not name.startswith("conv3"))')),
-    _one("bias sign flipped", "optimiser", STEP, (RATES, RATES + ' * (-1 if name.endswith("bias") else 1)')),
+    _one("biases frozen", "optimiser", STEP, (RATE_OF, RATE_OF + ' * (not name.endswith("bias"))')),
+    _one("conv3 frozen", "optimiser", STEP, (RATE_OF, RATE_OF + ' * (not name.startswith("conv3"))')),
+    _one("bias sign flipped", "optimiser", STEP, (RATE_OF, RATE_OF + ' * (-1 if name.endswith("bias") else 1)')),
     _one("second kernel updated from the first (the article's typo)", "optimiser", STEP,
          ("scratch = ",
           'twin = params["conv1.weight"] if name == "conv2.weight" else parameter; '
