@@ -1,18 +1,12 @@
 """The border: what may enter the network as images and labels."""
 
-import zipfile
-import zlib
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from numpy_vgg7.errors import DataError
 from numpy_vgg7.nn.arrays import Array, Labels
 
 
-def as_images(images: NDArray[Any], image_size: int | None, dtype: str, source: str = "images") -> Array:
+def as_images(images: Array, image_size: int | None, dtype: str, source: str = "images") -> Array:
     """Return (N, 1, H, W) pixels of `dtype` in 0..1, from (N, H, W) or (N, 1, H, W).
 
     8-bit pixels (uint8) are divided by 255; anything else must lie in 0..1 already.
@@ -65,7 +59,7 @@ def as_images(images: NDArray[Any], image_size: int | None, dtype: str, source: 
     return images.astype(dtype)
 
 
-def as_labels(labels: NDArray[Any], count: int, classes: int, source: str = "labels") -> Labels:
+def as_labels(labels: Array, count: int, classes: int, source: str = "labels") -> Labels:
     """Return (N,) integer labels in 0..classes-1, one an image. Raises DataError otherwise."""
     labels = np.asarray(labels)
     if labels.shape != (count,):
@@ -87,45 +81,3 @@ def as_labels(labels: NDArray[Any], count: int, classes: int, source: str = "lab
             fix="renumber the classes from 0, or drop that image",
         )
     return labels.astype(np.int64)
-
-
-# What NumPy raises for files that are not what they seem, among them one that claims more elements
-# than there is memory.
-_FOREIGN = (
-    OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplementedError, RuntimeError,
-    MemoryError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-
-
-def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of an npz file; pickled objects are refused. Raises DataError."""
-    _require_file(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except _FOREIGN as error:
-        raise _unreadable(path, "an npz file of plain numeric arrays", error) from error
-
-
-def read_npy(path: Path) -> NDArray[Any]:
-    """The array of an npy file; pickled objects are refused. Raises DataError."""
-    _require_file(path)
-    try:
-        array = np.load(path, allow_pickle=False)
-        if not isinstance(array, np.ndarray):
-            array.close()
-            raise TypeError("an archive of several arrays")
-    except _FOREIGN as error:
-        raise _unreadable(path, "an npy file of one plain numeric array", error) from error
-    return array
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing there"
-        raise DataError(str(path), expected="a file", found=found, fix="check the path")
-
-
-def _unreadable(path: Path, expected: str, error: BaseException) -> DataError:
-    found = str(error) or type(error).__name__
-    return DataError(str(path), expected=expected, found=found, fix="write it with numpy.savez or numpy.save")

@@ -1,14 +1,11 @@
 """VGG7: its configuration, the list of layers it describes, and the model a user holds."""
 
-import json
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.inputs import as_images, as_labels
@@ -22,6 +19,9 @@ from numpy_vgg7.nn.loss import softmax
 from numpy_vgg7.nn.parallel import Engine, Pass
 from numpy_vgg7.nn.pooling import AvgPool2d, Flatten
 from numpy_vgg7.nn.sgd import SGD
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DTYPES = ("float32", "float64")
 INFERENCE_BATCH = 256  # images at a time: bounds the memory that the patches of one pass take
@@ -90,11 +90,15 @@ class VGG7Config:
 
     def to_json(self) -> str:
         """One JSON object, a key a field."""
+        import json
+
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "VGG7Config":
         """Read what `to_json` wrote. Raises ConfigError on anything else."""
+        import json
+
         try:
             record = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -179,29 +183,29 @@ class VGG7:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=Lock())
 
-    def logits(self, images: NDArray[Any]) -> Array:
+    def logits(self, images: Array) -> Array:
         """The last layer's output, (N, classes)."""
         x = as_images(images, self.config.image_size, self.dtype)
         batches = (x[i : i + INFERENCE_BATCH] for i in range(0, len(x), INFERENCE_BATCH))
         return np.concatenate([self.forward(batch) for batch in batches])
 
-    def predict_proba(self, images: NDArray[Any]) -> Array:
+    def predict_proba(self, images: Array) -> Array:
         """Probability of each class, (N, classes), rows sum to 1."""
         return softmax(self.logits(images))
 
-    def predict(self, images: NDArray[Any]) -> Labels:
+    def predict(self, images: Array) -> Labels:
         """The most probable class of each image, (N,)."""
         labels: Labels = self.logits(images).argmax(axis=1)
         return labels
 
-    def loss_and_gradients(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[float, Arrays]:
+    def loss_and_gradients(self, images: Array, labels: Array) -> tuple[float, Arrays]:
         """Mean cross-entropy of the batch, and its gradient by each parameter, keyed like `params`."""
         with self._lock:
             done = self._engine.propagate(self.params, *self._batch(images, labels))
             found = dense(done.gradients)
             return float(done.loss), {name: np.array(found[name], order="C") for name in self.params}
 
-    def trace(self, images: NDArray[Any], labels: NDArray[Any]) -> Arrays:
+    def trace(self, images: Array, labels: Array) -> Arrays:
         """Everything one batch computes, by name, in the order it is computed.
 
         Values forward ("input", "conv1.weight", "conv1.bias", "conv1", "act1", ..., "logits", "probs",
@@ -244,15 +248,19 @@ class VGG7:
             sgd.step(self.params, done.gradients, velocity, scale, self._engine.workspace(x))
         return done
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: "str | Path") -> None:
         """Write a safetensors file with the configuration, checksums and a probe inside."""
+        from pathlib import Path
+
         from numpy_vgg7.weights import save
 
         save(Path(path), self)
 
     @classmethod
-    def load(cls, path: str | Path) -> "VGG7":
+    def load(cls, path: "str | Path") -> "VGG7":
         """Read a file that `save` wrote. Raises WeightsError if it is not whole and exact."""
+        from pathlib import Path
+
         from numpy_vgg7.weights import load
 
         return load(Path(path))
@@ -267,6 +275,6 @@ class VGG7:
         model.params = {name: params[name].astype(model.dtype, order="C", copy=True) for name in model.params}
         return model
 
-    def _batch(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[Array, Labels]:
+    def _batch(self, images: Array, labels: Array) -> tuple[Array, Labels]:
         x = as_images(images, self.config.image_size, self.dtype)
         return x, as_labels(labels, len(x), self.config.classes)

@@ -87,21 +87,35 @@ def test_the_arithmetic_of_a_row_is_that_of_its_products():
     assert training.flops == 2 * 64 * (2 * conv1 + 3 * (others + linear))
 
 
-def test_contenders_take_turns_and_each_is_called_once_untimed():
+def test_contenders_take_turns_and_the_median_counts():
     calls = []
-    times = in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=1)
-    assert times.keys() == {"a", "b"}
-    assert "".join(calls[:8]) == "aabbaabb"
+    seconds = {"a": iter([9, 9, 1, 5, 3]), "b": iter([0, 0, 2, 2, 2])}
+
+    def clock(name):
+        calls.append(name)
+        return next(seconds[name])
+
+    assert in_turn({name: partial(clock, name) for name in "ab"}, rounds=3) == {"a": 3, "b": 2}
+    assert "".join(calls) == "ababababab"
 
 
 def test_peers_are_pytorch_in_three_forms(monkeypatch):
-    monkeypatch.setattr(measure, "PAUSE", 0)
-    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr(measure, "WARM_UP", 0)
+    monkeypatch.setenv("PATH", "")
     peers = {form: partial(ready, form=form) for form in measure.PEERS}
-    for row in (ROWS[0], ROWS[4]):
-        times = compare(row, ours.ready, peers, threads=1, rounds=1)
-        assert times.peers.keys() == {"eager", "channels_last"}, "compiled without a compiler"
-        assert times.ratio_best <= times.ratio_eager
+    times = compare(ROWS[0], ours.ready, peers, threads=1, rounds=1)
+    assert times.peers.keys() == {"eager", "channels_last"}, "compiled without a compiler"
+    assert times.ratio_best <= times.ratio_eager
+
+
+@pytest.mark.parametrize("row", [ROWS[0], ROWS[4]], ids=["training", "inference"])
+@pytest.mark.parametrize("form", measure.PEERS)
+def test_every_form_of_the_peer_takes_the_steps_of_a_row(form, row, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with ready(row, 1, form=form) as turn:
+        assert (turn is None) == (form == "compile")
+        if turn:
+            turn()
 
 
 def test_the_memory_of_a_pytorch_training_is_measured():

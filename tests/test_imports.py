@@ -12,7 +12,7 @@ from tests.commands import ROOT, python
 FLOORS = [
     {"errors"},
     {"nn"},
-    {"atomic", "inputs"},
+    {"atomic", "inputs", "numpy_files"},
     {"vgg7"},
     {"weights", "data", "environment"},
     {"training"},

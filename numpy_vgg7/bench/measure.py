@@ -1,8 +1,15 @@
-"""How time is measured: all contenders in turn, in one process, and the median of each."""
+"""How time is measured: every contender in a process of its own, in turn, and the median of each.
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+In one process they would share more than the machine: the memory allocator learns from what others do (eager
+PyTorch takes a third less time beside a compiled one), and threads that wait for work by spinning take the
+cores of whoever comes next.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from statistics import median
 from time import perf_counter
 
@@ -14,13 +21,14 @@ from numpy_vgg7.bench.rows import Row
 ROUNDS = 20
 WARM_UP = 2  # rounds
 # Seconds of steps before the one that is timed. After a rest, a core takes some milliseconds to be quick
-# again, and the threads of whoever had the turn before spin a while, waiting for more work.
+# again; and who steps all day, as in a training, is as fast as after a run-up.
 RUN_UP = 0.1
 
 PEERS = ("eager", "channels_last", "compile")  # PyTorch in three forms
 
 Turn = Callable[[], object]
-# Makes a row ready for a number of threads; None where it cannot run here.
+Clock = Callable[[], float]  # takes a turn, and tells its seconds
+# Makes a row ready for a number of threads; None where it cannot run here. To be sent to a process.
 Contender = Callable[[Row, int], AbstractContextManager[Turn | None]]
 
 
@@ -52,24 +60,63 @@ def compare(
 ) -> Times:
     """Time a row: ours and each peer in turn, `rounds` times, with `threads` threads each."""
     with ExitStack() as stack:
-        made = {name: stack.enter_context(make(row, threads)) for name, make in {"": ours, **peers}.items()}
-        seconds = in_turn({name: turn for name, turn in made.items() if turn}, rounds)
+        made = {
+            name: stack.enter_context(apart(make, row, threads)) for name, make in {"": ours, **peers}.items()
+        }
+        seconds = in_turn({name: clock for name, clock in made.items() if clock}, rounds)
     times = {name: 1e3 * value / row.steps for name, value in seconds.items()}
     return Times(row, times.pop(""), times)
 
 
-def in_turn(turns: Mapping[str, Turn], rounds: int) -> dict[str, float]:
-    """Median seconds of each. A turn is a run-up, and then one that is timed."""
-    seconds: dict[str, list[float]] = {name: [] for name in turns}
+def in_turn(clocks: Mapping[str, Clock], rounds: int) -> dict[str, float]:
+    """Median seconds of each."""
+    seconds: dict[str, list[float]] = {name: [] for name in clocks}
     for _ in range(WARM_UP + rounds):
-        for name, turn in turns.items():
-            came = perf_counter()
-            while perf_counter() < came + RUN_UP:
-                turn()
-            began = perf_counter()
-            turn()
-            seconds[name].append(perf_counter() - began)
+        for name, clock in clocks.items():
+            seconds[name].append(clock())
     return {name: median(values[WARM_UP:]) for name, values in seconds.items()}
+
+
+@contextmanager
+def apart(make: Contender, row: Row, threads: int) -> Iterator[Clock | None]:
+    """A contender in a process of its own, waiting for its turns."""
+    spawn = get_context("spawn")
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=_serve, args=(there, make, row, threads), daemon=True)
+    process.start()
+    there.close()
+
+    def clock() -> float:
+        here.send(None)
+        return float(here.recv())
+
+    try:
+        yield clock if here.recv() else None
+    finally:
+        here.close()
+        process.join()
+
+
+def _serve(connection: Connection, make: Contender, row: Row, threads: int) -> None:
+    """Take a turn whenever the other end asks for one, until it hangs up."""
+    with make(row, threads) as turn:
+        connection.send(turn is not None)
+        while turn:
+            try:
+                connection.recv()
+            except EOFError:
+                return
+            connection.send(timed(turn))
+
+
+def timed(turn: Turn) -> float:
+    """Seconds of a turn after a run-up."""
+    came = perf_counter()
+    while perf_counter() < came + RUN_UP:
+        turn()
+    began = perf_counter()
+    turn()
+    return perf_counter() - began
 
 
 def sgemm_peak(threads: int, size: int = 2048, rounds: int = 10) -> float:

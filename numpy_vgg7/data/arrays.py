@@ -4,7 +4,8 @@ from pathlib import Path
 
 from numpy_vgg7.data.dataset import Dataset
 from numpy_vgg7.errors import DataError
-from numpy_vgg7.inputs import as_images, as_labels, read_npz
+from numpy_vgg7.inputs import as_images, as_labels
+from numpy_vgg7.numpy_files import read_npz
 
 
 def load_npz(path: Path, classes: int, image_size: int | None = None) -> Dataset:

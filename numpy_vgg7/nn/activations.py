@@ -4,7 +4,6 @@ Any shape goes in and comes out. All of them are 0 at 0, so the borders of a str
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import sqrt
 from typing import ClassVar
 
@@ -16,7 +15,6 @@ from numpy_vgg7.nn.strip import memory
 from numpy_vgg7.nn.workspace import FRESH, Do, Workspace
 
 
-@dataclass(frozen=True)
 class Activation(Layer):
     """What all activations share: a name, no parameters, and the gain of the weights before them.
 

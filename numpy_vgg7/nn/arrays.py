@@ -7,10 +7,10 @@ complex-step check of its gradients.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
-Labels = NDArray[np.integer[Any]]
+Array = np.ndarray[tuple[Any, ...], np.dtype[Any]]
+Labels = np.ndarray[tuple[Any, ...], np.dtype[np.integer[Any]]]
+DType = str | type | np.dtype[Any]
 Arrays = dict[str, Array]
 
 

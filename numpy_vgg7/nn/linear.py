@@ -65,6 +65,6 @@ class Linear(Layer):
         left = workspace.array(f"{self.name}.left", (2, self.out_features), d_out.dtype)
         right = workspace.array(f"{self.name}.right", (2, self.in_features), x.dtype)
         for two, one in ((left, d_out), (right, x)):
+            two[1] = 0
             workspace.do(np.copyto, two[0], one[0])
-            workspace.do(np.copyto, two[1], 0)
         return left, right

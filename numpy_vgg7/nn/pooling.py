@@ -1,7 +1,5 @@
 """2x2 average pooling, and the flattening between the convolutions and the linear layers."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from numpy_vgg7.nn.arrays import Array, Arrays
@@ -10,7 +8,6 @@ from numpy_vgg7.nn.strip import pictures
 from numpy_vgg7.nn.workspace import FRESH, Workspace
 
 
-@dataclass(frozen=True)
 class AvgPool2d(Layer):
     """Mean of each 2x2 window: (N, C, H, W) -> (N, C, H/2, W/2), H and W even."""
 
@@ -41,7 +38,6 @@ class AvgPool2d(Layer):
         return d_x
 
 
-@dataclass(frozen=True)
 class Flatten(Layer):
     """(N, C, H, W) -> (N, C*H*W) in C order: all of channel 0, then channel 1, ..."""
 

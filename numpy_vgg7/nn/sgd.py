@@ -57,25 +57,34 @@ class SGD:
         rates: Array,
         workspace: Workspace,
     ) -> None:
+        plain = not (self.momentum or self.weight_decay)
+
         def update(shares: slice) -> None:
             for index, (name, whole) in enumerate(params.items()):
+                gradient, rate = gradients[name], rates[index : index + 1]
+                scaled = plain and isinstance(gradient, Product)
+                if scaled:  # a small factor instead of the large gradient
+                    left = workspace.array(f"sgd.{name}.{shares.start}", gradient[0].shape, rates.dtype)
+                    workspace.do(np.multiply, gradient[0], rate, out=left)
+                    gradient = Product(left, gradient[1])
                 for part in _blocks(whole, shares):
-                    parameter, gradient = whole[part], gradients[name]
-                    scratch = workspace.array(f"sgd.{shares.start}", (2, *parameter.shape), parameter.dtype)
-                    step, product = scratch
+                    parameter = whole[part]
+                    shape = (2, *parameter.shape)
+                    step, product = workspace.array(f"sgd.{shares.start}", shape, parameter.dtype)
                     if isinstance(gradient, Product):
                         workspace.do(gradient.rows, part, step)
                     else:
                         workspace.do(np.copyto, step, gradient[part])
-                    rate = rates[index : index + 1]
-                    self.update(workspace.do, parameter, velocity[name][part], rate, step, product)
+                    if not scaled:
+                        self.to_step(workspace.do, parameter, velocity[name][part], rate, step, product)
+                    workspace.do(np.subtract, parameter, step, out=parameter)
 
         workspace.split(SHARES, update, 1)
 
-    def update(
+    def to_step(
         self, do: Do, parameter: Array, velocity: Array, rate: Array, step: Array, product: Array
     ) -> None:
-        """Update some numbers, given their gradient g in `step`.
+        """Turn the gradient g of some numbers, in `step`, into what is to be subtracted from them.
 
         v <- momentum * v + g,   parameter <- parameter - rate * v            (plain)
                                  parameter <- parameter - rate * (g + momentum * v)  (Nesterov)
@@ -92,7 +101,6 @@ class SGD:
             else:
                 do(np.copyto, step, velocity)
         do(np.multiply, step, rate, out=step)
-        do(np.subtract, parameter, step, out=parameter)
 
 
 def _blocks(parameter: Array, shares: slice) -> list[slice]:

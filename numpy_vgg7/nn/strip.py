@@ -10,9 +10,8 @@ the next kernel row is a constant distance away.
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
-from numpy_vgg7.nn.arrays import Array
+from numpy_vgg7.nn.arrays import Array, DType
 
 PHASES = 3  # windows of three pixels overlap, unless they start at every third
 
@@ -21,7 +20,7 @@ class Strip(np.ndarray[Any, Any]):
     """Memory that nobody touches but through the views below; its borders are zero."""
 
 
-def new(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+def new(shape: tuple[int, ...], dtype: DType) -> Array:
     """Zeros (N, C, H, W) on a strip of their own."""
     n, channels, height, width = shape
     pixels = n * (height + 1) * (width + 1)

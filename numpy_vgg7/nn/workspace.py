@@ -10,10 +10,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from numpy_vgg7.nn import strip
-from numpy_vgg7.nn.arrays import Array
+from numpy_vgg7.nn.arrays import Array, DType
 from numpy_vgg7.nn.threads import Task
 
 Operation = Callable[[], Any]
@@ -77,11 +76,11 @@ class Workspace:
         """Drop the records: the next pass works on other parameters."""
         self._programs.clear()
 
-    def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    def array(self, name: str, shape: tuple[int, ...], dtype: DType) -> Array:
         """An array with anything in it."""
         return self._get((name, shape, dtype), lambda: np.empty(shape, dtype))
 
-    def images(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    def images(self, name: str, shape: tuple[int, ...], dtype: DType) -> Array:
         """An array (N, C, H, W) on a strip, with anything in it but zero borders."""
         return self._get((name, shape, dtype), lambda: strip.new(shape, dtype))
 
@@ -99,9 +98,7 @@ class Workspace:
         self.do(np.copyto, out, x)
         return out
 
-    def once(
-        self, name: str, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[Array], None]
-    ) -> Array:
+    def once(self, name: str, shape: tuple[int, ...], dtype: DType, fill: Callable[[Array], None]) -> Array:
         """An array that `fill` fills once a batch, for all shards of a thread."""
         out = self.scratch.array(name, shape, dtype)
         if not self.reuse or name not in self._filled:

@@ -81,7 +81,7 @@ ACTIVATION_BACKWARD = NN + "activations:Activation.d_x"
 LINEAR_GRADIENTS = NN + "linear:Linear.gradients"
 LINEAR_D_X = NN + "linear:Linear.d_x"
 STEP = NN + "sgd:SGD._step"
-UPDATE = NN + "sgd:SGD.update"
+UPDATE = NN + "sgd:SGD.to_step"
 RATE = NN + "sgd:SGD.rate"
 WRITE = "numpy_vgg7.weights.formats:write_safetensors"
 
@@ -98,7 +98,6 @@ FC_WEIGHT = "Product(*self._factors(d_out, x, workspace))"
 FC_DENSE = "Product(d_out, x).rows(slice(None))"
 FC_BIAS = 'workspace.do(np.add.reduce, d_out, axis=0, out=gradients["bias"])'
 FC_D_X = 'params["weight"][:, part]'
-DESCEND = "np.multiply, step, rate"
 RATE_OF = "rates[index : index + 1]"
 CONTIGUOUS = 'np.array(tensor, order="C")'
 
@@ -203,8 +202,10 @@ BACKWARD_POOL_AND_ACTIVATIONS = (
     _one("flatten back in the wrong order", "flatten backward", NN + "pooling:Flatten.d_x",
          ("d_out.reshape(shape)",
           "d_out.reshape(shape[0], shape[2], shape[3], shape[1]).transpose(0, 3, 1, 2)")),
-    _one("ReLU'(0) = 1", "act? backward", NN + "activations:ReLU.chain",
-         ("np.greater, out", "np.greater_equal, x")),
+    Mutant("ReLU'(0) = 1", "act? backward", (
+        Patch(NN + "activations:Activation.forward", (("workspace.reuse and not self.needs_x", "False"),)),
+        Patch(NN + "activations:ReLU.chain", (("np.greater, out", "np.greater_equal, x"),)),
+    )),
     _one("guided ReLU", "act? backward", NN + "activations:ReLU.chain",
          ("np.multiply, d_out, mask", "np.multiply, np.maximum(d_out, 0), mask")),
     _one("ReLU overwrites its caller's gradient", "act? backward", ACTIVATION_BACKWARD,
@@ -257,19 +258,23 @@ BACKWARD_LOSS_AND_LINEAR = (
 )  # fmt: skip
 
 OPTIMISER = (
-    _one("gradients never zeroed", "optimiser", UPDATE,
-         ("if self.momentum:", "if True:"), ("np.multiply, velocity, self.momentum, out=velocity", "np.multiply, velocity, 1, out=velocity")),
+    Mutant("gradients never zeroed", "optimiser", (
+        Patch(STEP, (("plain = not (self.momentum or self.weight_decay)", "plain = False"),)),
+        Patch(UPDATE, (
+            ("if self.momentum:", "if True:"),
+            ("np.multiply, velocity, self.momentum, out=velocity", "np.multiply, velocity, 1, out=velocity"))),
+    )),
     _one("conv and FC rates swapped", "optimiser", RATE, ('startswith("conv")', 'startswith("fc")')),
     _one("fc5 in the conv group", "optimiser", RATE, ('startswith("conv")', 'startswith(("conv", "fc5"))')),
-    _one("rate divided by N", "optimiser", UPDATE, (DESCEND, "np.multiply, step, rate / 5")),
-    _one("rate times 0.99", "optimiser", UPDATE, (DESCEND, "np.multiply, step, rate * 0.99")),
+    _one("rate divided by N", "optimiser", STEP, (RATE_OF, RATE_OF + " / 5")),
+    _one("rate times 0.99", "optimiser", STEP, (RATE_OF, RATE_OF + " * 0.99")),
     _one("biases frozen", "optimiser", STEP, (RATE_OF, RATE_OF + ' * (not name.endswith("bias"))')),
     _one("conv3 frozen", "optimiser", STEP, (RATE_OF, RATE_OF + ' * (not name.startswith("conv3"))')),
     _one("bias sign flipped", "optimiser", STEP, (RATE_OF, RATE_OF + ' * (-1 if name.endswith("bias") else 1)')),
     _one("second kernel updated from the first (the article's typo)", "optimiser", STEP,
-         ("scratch = ",
-          'twin = params["conv1.weight"] if name == "conv2.weight" else parameter; '
-          "twin.size == params[name].size and workspace.do(np.copyto, parameter, twin); scratch = ")),
+         ("parameter = whole[part]",
+          'parameter = whole[part]; twin = params["conv1.weight"] if name == "conv2.weight" else parameter; '
+          "twin.size == whole.size and workspace.do(np.copyto, parameter, twin)")),
 )  # fmt: skip
 
 INTERCHANGE = (

@@ -14,7 +14,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from numpy_vgg7 import inputs
+from numpy_vgg7 import numpy_files
 from numpy_vgg7.atomic import write_bytes
 from numpy_vgg7.errors import WeightsError
 from numpy_vgg7.vgg7 import VGG7, VGG7Config
@@ -51,7 +51,7 @@ def write_safetensors(path: Path, tensors: Tensors, metadata: str) -> None:
 
 def read_npz(path: Path) -> tuple[Tensors, str | None]:
     """Arrays and metadata of an npz file; pickled objects are refused. Raises DataError."""
-    tensors = inputs.read_npz(path)
+    tensors = numpy_files.read_npz(path)
     metadata = tensors.pop(KEY, None)
     return tensors, None if metadata is None else str(metadata)
 
