@@ -16,7 +16,8 @@ FLOORS = [
     {"vgg7"},
     {"weights", "data", "environment"},
     {"training"},
-    {"parity", "plots", "bench"},
+    {"parity", "plots", "bench", "script_order"},
+    {"article"},
     {"cli"},
 ]
 # VGG7.save and VGG7.load are doors on the model, opened when they are used.

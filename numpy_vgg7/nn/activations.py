@@ -29,8 +29,8 @@ class Activation(Layer):
         """Write f(x) into `out`."""
         raise NotImplementedError
 
-    def derivative(self, do: Do, x: Array, out: Array, d_x: Array) -> None:
-        """Write f'(x) into `d_x`, given x and out = f(x)."""
+    def chain(self, workspace: Workspace, x: Array, out: Array, d_out: Array, d_x: Array) -> None:
+        """Write d_out * f'(x) into `d_x`, given x and out = f(x)."""
         raise NotImplementedError
 
     def forward(
@@ -53,11 +53,6 @@ class Activation(Layer):
         self.chain(workspace, memory(x), memory(out), memory(d_out), memory(d_x))
         return d_x
 
-    def chain(self, workspace: Workspace, x: Array, out: Array, d_out: Array, d_x: Array) -> None:
-        """Write d_out * f'(x) into `d_x`."""
-        self.derivative(workspace.do, x, out, d_x)
-        workspace.do(np.multiply, d_x, d_out, out=d_x)
-
 
 class ReLU(Activation):
     """max(x, 0)."""
@@ -75,7 +70,7 @@ class ReLU(Activation):
             do(np.maximum, x, np.zeros(x.shape[1:], x.dtype), out=out)
 
     def chain(self, workspace: Workspace, x: Array, out: Array, d_out: Array, d_x: Array) -> None:
-        """f' is 1 where x > 0, else 0; at the kink it is 0, as in PyTorch."""
+        """d_out where x > 0, else 0; the derivative at the kink is 0, as in PyTorch."""
         mask = workspace.scratch.array("mask", out.shape, np.bool_)
         workspace.do(np.greater, out, 0, out=mask)
         workspace.do(np.multiply, d_out, mask, out=d_x)
@@ -88,10 +83,11 @@ class Tanh(Activation):
         """tanh(x)"""
         do(np.tanh, x, out=out)
 
-    def derivative(self, do: Do, x: Array, out: Array, d_x: Array) -> None:
-        """1 - tanh(x)^2"""
-        do(np.multiply, out, out, out=d_x)
-        do(np.subtract, 1, d_x, out=d_x)
+    def chain(self, workspace: Workspace, x: Array, out: Array, d_out: Array, d_x: Array) -> None:
+        """d_out * (1 - tanh(x)^2)"""
+        workspace.do(np.multiply, out, out, out=d_x)
+        workspace.do(np.subtract, 1, d_x, out=d_x)
+        workspace.do(np.multiply, d_out, d_x, out=d_x)
 
 
 class Arctan(Activation):
@@ -103,11 +99,11 @@ class Arctan(Activation):
         """arctan(x)"""
         do(np.arctan, x, out=out)
 
-    def derivative(self, do: Do, x: Array, out: Array, d_x: Array) -> None:
-        """1 / (1 + x^2)"""
-        do(np.multiply, x, x, out=d_x)
-        do(np.add, 1, d_x, out=d_x)
-        do(np.divide, 1, d_x, out=d_x)
+    def chain(self, workspace: Workspace, x: Array, out: Array, d_out: Array, d_x: Array) -> None:
+        """d_out / (1 + x^2)"""
+        workspace.do(np.multiply, x, x, out=d_x)
+        workspace.do(np.add, 1, d_x, out=d_x)
+        workspace.do(np.divide, d_out, d_x, out=d_x)
 
 
 class Identity(Activation):
@@ -117,9 +113,9 @@ class Identity(Activation):
         """x"""
         do(np.copyto, out, x)
 
-    def derivative(self, do: Do, x: Array, out: Array, d_x: Array) -> None:
-        """1"""
-        do(np.copyto, d_x, 1)
+    def chain(self, workspace: Workspace, x: Array, out: Array, d_out: Array, d_x: Array) -> None:
+        """d_out"""
+        workspace.do(np.copyto, d_x, d_out)
 
 
 ACTIVATIONS: dict[str, Callable[[str], Activation]] = {

@@ -61,7 +61,9 @@ class SGD:
 
         def update(shares: slice) -> None:
             for index, (name, whole) in enumerate(params.items()):
-                gradient, rate = gradients[name], rates[index : index + 1]
+                gradient, rate, speed = gradients[name], rates[index : index + 1], velocity[name]
+                if whole.flags.f_contiguous and isinstance(gradient, Product):  # by the rows in memory
+                    whole, speed, gradient = whole.T, speed.T, Product(gradient.right, gradient.left)
                 scaled = plain and isinstance(gradient, Product)
                 if scaled:  # a small factor instead of the large gradient
                     left = workspace.array(f"sgd.{name}.{shares.start}", gradient[0].shape, rates.dtype)
@@ -76,7 +78,7 @@ class SGD:
                     else:
                         workspace.do(np.copyto, step, gradient[part])
                     if not scaled:
-                        self.to_step(workspace.do, parameter, velocity[name][part], rate, step, product)
+                        self.to_step(workspace.do, parameter, speed[part], rate, step, product)
                     workspace.do(np.subtract, parameter, step, out=parameter)
 
         workspace.split(SHARES, update, 1)

@@ -134,7 +134,7 @@ FORWARD = (
     Mutant("arctan scaled by 2/pi, forward and backward", "logits forward", (
         Patch(NN + "activations:Arctan.function", (
             ("do(np.arctan, x, out=out)", "do(np.arctan, x, out=out); do(np.multiply, out, 0.6366197723675814, out=out)"),)),
-        Patch(NN + "activations:Arctan.derivative", (("np.divide, 1", "np.divide, 0.6366197723675814"),)),
+        Patch(NN + "activations:Arctan.chain", (("np.divide, d_out", "np.divide, 0.6366197723675814 * d_out"),)),
     )),
     _one("softmax over the batch axis", "loss forward", NN + "loss:softmax",
          ("exponentials.sum(axis=1, keepdims=True)", "exponentials.sum(axis=0, keepdims=True)")),
@@ -211,16 +211,16 @@ BACKWARD_POOL_AND_ACTIVATIONS = (
     _one("ReLU overwrites its caller's gradient", "act? backward", ACTIVATION_BACKWARD,
          ("x, out = cache", "x, out = cache; caller = d_out"),
          ("return d_x", "isinstance(self, ReLU) and np.copyto(caller, d_x); return d_x")),
-    _one("tanh' from the pre-activation", "act? backward", NN + "activations:Tanh.derivative",
+    _one("tanh' from the pre-activation", "act? backward", NN + "activations:Tanh.chain",
          ("np.multiply, out, out", "np.multiply, x, x")),
-    _one("tanh' missing", "act? backward", NN + "activations:Tanh.derivative",
+    _one("tanh' missing", "act? backward", NN + "activations:Tanh.chain",
          ("np.subtract, 1, d_x, out=d_x", "np.copyto, d_x, 1")),
-    _one("arctan' from the output", "logits backward", NN + "activations:Arctan.derivative",
+    _one("arctan' from the output", "logits backward", NN + "activations:Arctan.chain",
          ("np.multiply, x, x", "np.multiply, out, out")),
-    _one("arctan' missing", "logits backward", NN + "activations:Arctan.derivative",
-         ("np.divide, 1, d_x, out=d_x", "np.copyto, d_x, 1")),
+    _one("arctan' missing", "logits backward", NN + "activations:Arctan.chain",
+         ("np.divide, d_out, d_x, out=d_x", "np.copyto, d_x, d_out")),
     Mutant("arctan' missing here and in the referee", "logits backward", (
-        Patch(NN + "activations:Arctan.derivative", (("np.divide, 1, d_x, out=d_x", "np.copyto, d_x, 1"),)),
+        Patch(NN + "activations:Arctan.chain", (("np.divide, d_out, d_x, out=d_x", "np.copyto, d_x, d_out"),)),
         Patch("torch_ref.model:Arctan.forward", (("torch.atan(x)", "torch.atan(x).detach() + (x - x.detach())"),)),
     )),
     Mutant("the article's corrected gradient (1/4 and rotation)", "pool? backward", (
