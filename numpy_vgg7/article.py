@@ -105,8 +105,11 @@ def replay(
     epochs: int = EPOCHS,
     seed: int = SEED,
     progress: Callable[[int, float], None] = lambda epoch, cost: None,
+    step_costs: int = STEP_COSTS,
 ) -> Replay:
     """Train `model` in place, one image at a time in a fixed order. Raises ConfigError.
+
+    `step_costs` of the first steps are kept one by one.
 
     The faults are put into the code of the whole process while this runs: train nothing beside it.
     """
@@ -129,7 +132,7 @@ def replay(
                 done = model.descend(images[one], labels[one], RATES, velocity)
                 cost = binary_cost(done.probs, labels[one])
                 total += cost
-                if len(run.step_cost) < STEP_COSTS:
+                if len(run.step_cost) < step_costs:
                     run.step_cost.append(cost)
             run.cost.append(total / len(labels))
             progress(epoch + 1, run.cost[-1])

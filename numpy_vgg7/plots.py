@@ -1,7 +1,7 @@
 """Pictures of a training: curves, confusion matrix, kernels, and the images it gets wrong."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ import numpy as np
 
 from numpy_vgg7.atomic import write_bytes
 from numpy_vgg7.data import Dataset
+from numpy_vgg7.errors import OutputError
 from numpy_vgg7.nn.arrays import Array, Labels
 from numpy_vgg7.training.loop import Epoch
 from numpy_vgg7.vgg7 import VGG7
@@ -28,7 +29,6 @@ def available() -> bool:
 
 def write_plots(folder: Path, model: VGG7, test: Dataset, history: Sequence[Epoch]) -> None:
     """Write the four pictures of a training as PNG files. Needs matplotlib."""
-    folder.mkdir(exist_ok=True)
     probs = model.predict_proba(test.images)
     pictures = {
         "curves.png": curves(history),
@@ -36,6 +36,17 @@ def write_plots(folder: Path, model: VGG7, test: Dataset, history: Sequence[Epoc
         "kernels.png": kernels(model),
         "misclassified.png": misclassified(test, probs),
     }
+    write(folder, pictures)
+
+
+def write(folder: Path, pictures: Mapping[str, "Figure"]) -> None:
+    """Write figures by file name into a folder, which is made where it is missing. Raises OutputError."""
+    try:
+        folder.mkdir(exist_ok=True, parents=True)
+    except OSError as error:
+        raise OutputError(
+            str(folder), expected="a folder to write to", found=str(error), fix="choose another"
+        ) from error
     for name, figure in pictures.items():
         picture = io.BytesIO()
         figure.savefig(picture, format="png", dpi=120)
@@ -67,6 +78,16 @@ def curves(history: Sequence[Epoch]) -> "Figure":
     return figure
 
 
+def cost(costs: Sequence[float], title: str) -> "Figure":
+    """The article's cost over epochs."""
+    figure = _figure(6, 3.6)
+    axes = figure.subplots()
+    axes.plot(range(1, len(costs) + 1), costs, color=BLUE, marker="." if len(costs) < 3 else "")
+    axes.set(title=title, xlabel="epoch", ylabel="binary cost an image", ylim=(0, None))
+    axes.grid(alpha=0.3)
+    return figure
+
+
 def confusion(data: Dataset, predicted: Labels, classes: int) -> "Figure":
     """How many images of each class (row) were taken for each class (column)."""
     from sklearn.metrics import confusion_matrix
@@ -81,7 +102,7 @@ def confusion(data: Dataset, predicted: Labels, classes: int) -> "Figure":
             axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
     wrong = int(counts.sum() - np.trace(counts))
     axes.set(
-        title=f"{wrong} of {counts.sum()} test images wrong",
+        title=f"{wrong} of {counts.sum()} images wrong",
         xlabel="predicted", ylabel="true", xticks=range(classes), yticks=range(classes),
     )  # fmt: skip
     return figure

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from numpy_vgg7.cli import options
+from numpy_vgg7.cli.article import article
 from numpy_vgg7.cli.bench import bench
 from numpy_vgg7.cli.options import AsJson, Data, Weights, print_json, screen
 from numpy_vgg7.cli.parity import parity
@@ -195,4 +196,5 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 app.add_typer(parity, name="parity")
+app.command()(article)
 app.command()(bench)

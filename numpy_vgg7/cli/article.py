@@ -1,0 +1,83 @@
+"""`numpy-vgg7 article`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from numpy_vgg7 import plots
+from numpy_vgg7.article import BACKPROPS, EPOCHS, SEED, prepare, replay
+from numpy_vgg7.cli import options
+from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
+from numpy_vgg7.data.mnist import read_t10k
+from numpy_vgg7.errors import MissingDependencyError
+
+
+def article(
+    backprop: Annotated[str, typer.Option(help=f"{', '.join(BACKPROPS)}: which gradient.")] = "true",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the 600 images.")] = EPOCHS,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the shuffle and the initial weights.")] = SEED,
+    data_dir: Annotated[
+        Path, typer.Option(help="Folder with the t10k files of MNIST, gzipped or not.")
+    ] = Path("mnist"),
+    plot_dir: Annotated[
+        Path | None, typer.Option("--plots", help="Draw cost and confusion into this folder.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the article's network as the article did, with the true gradient or one of its two."""
+    if backprop not in BACKPROPS:
+        raise typer.BadParameter(f"choose {', '.join(BACKPROPS)}", param_hint="--backprop")
+    if plot_dir and not plots.available():
+        raise MissingDependencyError(
+            "article --plots",
+            expected="matplotlib",
+            found="no package matplotlib",
+            fix="install it: pip install 'numpy-vgg7[plot]'",
+        )
+    split, model = prepare(read_t10k(data_dir), seed)
+    with (
+        options.threads(model, 1),
+        Progress(console=messages, disable=not messages.is_terminal, transient=True) as bar,
+    ):
+        task = bar.add_task("epochs", total=epochs)
+
+        def progress(epoch: int, cost: float) -> None:
+            bar.update(task, completed=epoch, description=f"epoch {epoch}, cost {cost:.4f}")
+
+        run = replay(model, split.train, backprop, epochs, seed, progress)
+        correct = int((model.predict(split.test.images) == split.test.labels).sum())
+        predicted = model.predict(split.unused.images)
+    accuracy = float((predicted == split.unused.labels).mean())
+    if plot_dir:
+        title = f"{backprop} gradient, seed {seed}"
+        figures = {
+            f"article-{backprop}-cost.png": plots.cost(run.cost, title),
+            f"article-{backprop}-confusion.png": plots.confusion(
+                split.unused, predicted, model.config.classes
+            ),
+        }
+        plots.write(plot_dir, figures)
+    total = len(split.test)
+    if as_json:
+        print_json(
+            {
+                "backprop": backprop,
+                "seed": seed,
+                "epochs": epochs,
+                "cost": run.cost,
+                "step_cost": run.step_cost,
+                "test_correct": correct,
+                "test_total": total,
+                "unused_accuracy": accuracy,
+                "seconds": run.seconds,
+            }
+        )
+        return
+    screen.print(
+        f"{backprop} gradient, seed {seed}, {epochs} epochs in {run.seconds:.0f} s: "
+        f"cost {run.cost[0]:.4f} -> {run.cost[-1]:.4f}",
+        soft_wrap=True,
+    )
+    screen.print(f"{correct} of {total} test images right; {accuracy:.1%} of the {len(split.unused)} unused")
