@@ -3,6 +3,7 @@
 `python -m numpy_vgg7.bench.children MODULE THREADS` is the process whose memory is measured.
 """
 
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -47,7 +48,9 @@ def peak_memory() -> float | None:
 
 def _number(words: list[str]) -> float | None:
     """The number that a Python process prints."""
-    done = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, text=True, check=True)
+    compiled = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, *words]
+    done = subprocess.run(command, env=compiled, stdout=subprocess.PIPE, text=True, check=True)
     return None if done.stdout.strip() == "None" else float(done.stdout)
 
 
