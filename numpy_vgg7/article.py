@@ -120,6 +120,7 @@ def replay(
     run = Replay(backprop, seed, [], [])
     images, labels = train.images.astype(model.dtype), train.labels
     velocity = RATES.init(model.params)
+    model.release()  # what was recorded has no faults
     faults = [mutant for mutant in CATALOGUE if mutant.name in BACKPROPS[backprop]]
     with ExitStack() as stack:
         for fault in faults:
@@ -136,6 +137,7 @@ def replay(
                     run.step_cost.append(cost)
             run.cost.append(total / len(labels))
             progress(epoch + 1, run.cost[-1])
+    model.release()  # what was recorded has them
     run.seconds = time.perf_counter() - began
     return run
 

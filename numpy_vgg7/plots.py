@@ -144,5 +144,6 @@ def misclassified(data: Dataset, probs: Array) -> "Figure":
         share = probs[index].max()
         cell.set_title(f"{data.labels[index]} as {predicted[index]}\n{share:.0%}", fontsize=8)
     shown = "" if count == len(wrong) else f", the surest {len(wrong)}"
-    figure.suptitle(f"{count} test images misclassified{shown}: true as predicted", fontsize=10)
+    images = "image" if count == 1 else "images"
+    figure.suptitle(f"{count} test {images} misclassified{shown}: true as predicted", fontsize=10)
     return figure

@@ -155,7 +155,7 @@ class VGG7:
     3, 3), "fc5.weight" -> (out, in)). Images are (N, H, W) or (N, 1, H, W) with pixels in 0..1.
 
     A batch of more than a few images is shared out over `threads`; the BLAS should have one thread then
-    (threadpoolctl sets it). Calls on one model take turns.
+    (threadpoolctl sets it). Calls on one model take turns. Memory for batches is kept until `release`.
     """
 
     def __init__(self, config: VGG7Config, seed: int = 0, dtype: str = "float32", threads: int = 1) -> None:
@@ -247,6 +247,11 @@ class VGG7:
             done = self._engine.propagate(self.params, x, labels)
             sgd.step(self.params, done.gradients, velocity, scale, self._engine.workspace(x))
         return done
+
+    def release(self) -> None:
+        """Give back the memory that batches have used, and forget what was recorded of them."""
+        with self._lock:
+            vars(self).pop("_engine", None)
 
     def save(self, path: "str | Path") -> None:
         """Write a safetensors file with the configuration, checksums and a probe inside."""

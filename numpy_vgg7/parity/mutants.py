@@ -1,7 +1,8 @@
 """The catalogue of bugs: small edits of the product's own source, each with the place to blame.
 
 A mutant replaces the code of existing functions, so whoever holds a reference to them runs the bug too.
-Applying one fails loudly unless each edit finds its text exactly once.
+Applying one fails loudly unless each edit finds its text exactly once. A model that has run before replays what it
+recorded then, without the bug: call its `release` first, and once more afterwards.
 """
 
 import importlib
