@@ -1,4 +1,4 @@
-"""What the article's tests read: MNIST's test file where NUMPY_VGG7_DATA names its folder, else a stand-in."""
+"""What the tests of the article read: MNIST where NUMPY_VGG7_DATA names its folder, else a stand-in."""
 
 import os
 from pathlib import Path
