@@ -52,7 +52,6 @@ class Replay:
     """A training as it goes on; costs are in the article's binary form, a mean over images an epoch."""
 
     backprop: str
-    seed: int
     cost: list[float]
     step_cost: list[float]
     seconds: float = 0.0
@@ -92,10 +91,7 @@ def model_of(kernels: list[Array], weights: list[Array]) -> VGG7:
         "conv4.weight": np.stack([w4a, w4b])[:, None],
     }
     params |= {f"fc{number}.weight": weight.T for number, weight in enumerate(weights, 5)}
-    model = VGG7.from_params(VGG7Config.preset("article"), params)
-    model.layers = in_script_order(model.layers)
-    model.params = in_script_layout(model.params)
-    return model
+    return _scripted(params)
 
 
 def replay(
@@ -103,7 +99,6 @@ def replay(
     train: Dataset,
     backprop: str = "true",
     epochs: int = EPOCHS,
-    seed: int = SEED,
     progress: Callable[[int, float], None] = lambda epoch, cost: None,
     step_costs: int = STEP_COSTS,
 ) -> Replay:
@@ -117,14 +112,16 @@ def replay(
         known = ", ".join(BACKPROPS)
         raise ConfigError("backprop", expected=f"one of {known}", found=backprop, fix="choose one")
     began = time.perf_counter()
-    run = Replay(backprop, seed, [], [])
+    run = Replay(backprop, [], [])
     images, labels = train.images.astype(model.dtype), train.labels
     velocity = RATES.init(model.params)
     model.release()  # what was recorded has no faults
     faults = [mutant for mutant in CATALOGUE if mutant.name in BACKPROPS[backprop]]
     with ExitStack() as stack:
+        stack.callback(model.release)  # what is recorded has them
         for fault in faults:
-            stack.enter_context(fault.applied())
+            for patch in fault.patches:  # which may be recorded and replayed: they compute nothing on the way
+                stack.enter_context(patch.applied())
         stack.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore"))
         for epoch in range(epochs):
             total = 0.0
@@ -137,7 +134,6 @@ def replay(
                     run.step_cost.append(cost)
             run.cost.append(total / len(labels))
             progress(epoch + 1, run.cost[-1])
-    model.release()  # what was recorded has them
     run.seconds = time.perf_counter() - began
     return run
 
@@ -155,5 +151,12 @@ def binary_cost(probs: Array, labels: Labels) -> float:
 
 def ulp_apart(model: VGG7) -> VGG7:
     """The same model with every weight moved to the next larger number that there is."""
-    params = {name: np.nextafter(weight, np.inf) for name, weight in model.params.items()}
-    return VGG7.from_params(model.config, params)
+    return _scripted({name: np.nextafter(weight, np.inf) for name, weight in model.params.items()})
+
+
+def _scripted(params: Arrays) -> VGG7:
+    """The article's network, which adds up in the order of the article's script."""
+    model = VGG7.from_params(VGG7Config.preset("article"), params)
+    model.layers = in_script_order(model.layers)
+    model.params = in_script_layout(model.params)
+    return model

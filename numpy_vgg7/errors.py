@@ -36,3 +36,7 @@ class CaseError(VGG7Error):
 
 class TrainingError(VGG7Error):
     """Training that cannot start, or that left the finite numbers."""
+
+
+class BenchError(VGG7Error):
+    """A measurement that could not be taken."""

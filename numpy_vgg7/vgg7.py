@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DTYPES = ("float32", "float64")
-INFERENCE_BATCH = 256  # images at a time: bounds the memory that the patches of one pass take
+INFERENCE_BATCH = 256  # images at a time, so that a large set needs no more memory than a batch
 
 _SQUASHED = ("relu", "relu", "relu", "relu", "tanh", "tanh", "arctan")
 _PLAIN = ("relu", "relu", "relu", "relu", "tanh", "tanh", "identity")
@@ -155,7 +155,8 @@ class VGG7:
     3, 3), "fc5.weight" -> (out, in)). Images are (N, H, W) or (N, 1, H, W) with pixels in 0..1.
 
     A batch of more than a few images is shared out over `threads`; the BLAS should have one thread then
-    (threadpoolctl sets it). Calls on one model take turns. Memory for batches is kept until `release`.
+    (threadpoolctl sets it). Calls on one model take turns. Memory for batches of every size that came
+    is kept until `release`.
     """
 
     def __init__(self, config: VGG7Config, seed: int = 0, dtype: str = "float32", threads: int = 1) -> None:
@@ -163,14 +164,24 @@ class VGG7:
             raise _config_error("dtype", " or ".join(DTYPES), dtype, "choose one")
         if type(seed) is not int or seed < 0:
             raise _config_error("seed", "a whole number >= 0", seed, "choose one")
-        if type(threads) is not int or threads < 1:
-            raise _config_error("threads", "a whole number >= 1", threads, "choose one")
         self.config = config
         self.dtype = dtype
-        self.threads = threads
         self.layers = config.layers()
         self.params = initial_params(self.layers, seed, dtype)
         self._lock = Lock()
+        self.threads = threads
+
+    @property
+    def threads(self) -> int:
+        """How many threads share a batch."""
+        return self._threads
+
+    @threads.setter
+    def threads(self, count: int) -> None:
+        if type(count) is not int or count < 1:
+            raise _config_error("threads", "a whole number >= 1", count, "choose one")
+        self._threads = count
+        self.release()
 
     @cached_property
     def _engine(self) -> Engine:
@@ -214,7 +225,9 @@ class VGG7:
         there is no "probs.grad".
         """
         x, labels = self._batch(images, labels)
-        done = Engine(self.layers, self.threads, reuse=False).propagate(self.params, x, labels, to_input=True)
+        engine = Engine(self.layers, self.threads, reuse=False)
+        with self._lock:
+            done = engine.propagate(self.params, x, labels, to_input=True)
         found = dense(done.gradients)
         outs, d_outs = done.activations()
         trace = {"input": x}

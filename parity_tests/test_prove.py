@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from numpy_vgg7 import VGG7Config
 from numpy_vgg7.nn.pooling import AvgPool2d
+from numpy_vgg7.parity.case import random_case, random_model
 from numpy_vgg7.parity.checks import Suite
 from numpy_vgg7.parity.mutants import CATALOGUE, Patch
 from numpy_vgg7.parity.prove import control, examine, needed, prove
@@ -77,3 +80,14 @@ def test_the_command_proves_one_bug_by_name():
         "diagnosis",
     }
     assert numpy_vgg7("parity", "prove", "--only", "no such bug").code == 2
+
+
+def test_a_bug_acts_on_a_model_that_has_run_before_and_leaves_it_afterwards():
+    case = random_case(random_model(VGG7Config.preset("vgg7", image_size=8), 0), 1, 0)
+    found = [case.model.loss_and_gradients(case.images, case.labels)[1]["conv2.weight"]]
+    (mutant,) = (mutant for mutant in CATALOGUE if mutant.name == "pool omits 1/(k*k) (the article's)")
+    with mutant.applied():
+        found.append(case.model.loss_and_gradients(case.images, case.labels)[1]["conv2.weight"])
+    found.append(case.model.loss_and_gradients(case.images, case.labels)[1]["conv2.weight"])
+    assert np.allclose(found[1], 16 * found[0], rtol=1e-12)
+    assert np.array_equal(found[2], found[0])

@@ -1,6 +1,10 @@
 """Shards, threads, memory that is used again and operations that are replayed change no result."""
 
+import gc
+import os
+import signal
 import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -125,6 +129,89 @@ def test_a_model_that_several_threads_use_at_once_answers_each_of_them_right():
     for asker in askers:
         asker.join()
     assert not wrong
+
+
+def test_another_dtype_or_size_of_images_is_not_answered_from_the_record():
+    model = VGG7(VGG7Config.preset("vgg7", image_size=8), dtype="float64")
+    x, other = batch(1, 1, 8)[0], batch(1, 2, 8)[0].astype(np.float64)
+    model.forward(x)
+    assert np.array_equal(model.forward(other), VGG7.from_params(model.config, model.params).forward(other))
+    with pytest.raises(ValueError, match=r"reshape|matmul"):
+        model.forward(batch(1, size=12)[0])
+
+
+def test_a_new_velocity_is_moved_even_where_an_old_one_lay():
+    model = VGG7(VGG7Config.preset("vgg7", image_size=8))
+    x, labels = batch(1, size=8)
+    for _ in range(20):
+        velocity = {name: np.zeros((1, *p.shape), p.dtype)[0] for name, p in model.params.items()}
+        model.descend(x, labels, NESTEROV, velocity)
+        assert velocity["fc7.weight"].any()
+
+
+def test_threads_can_be_changed_after_first_use():
+    model = VGG7(VGG7Config.preset("vgg7", image_size=8))
+    x, _ = batch(16, size=8)
+    before = model.forward(x)
+    gc.collect()
+    assert wait_for(lambda: threading.active_count() == 1), "threads of other tests live on"
+    model.threads = 3
+    assert np.allclose(model.forward(x), before, atol=1e-5)
+    assert threading.active_count() == 3
+    model.threads = 1
+    gc.collect()
+    assert wait_for(lambda: threading.active_count() == 1), "threads of the old engine live on"
+
+
+def test_threads_end_with_their_model_even_after_an_error():
+    model = VGG7(VGG7Config.preset("vgg7", image_size=8), threads=3)
+    x, _ = batch(16, size=8)
+    del model.params["conv3.weight"]
+    with pytest.raises(KeyError):
+        model.forward(x)
+    del model
+    gc.collect()
+    assert wait_for(lambda: threading.active_count() == 1)
+
+
+def wait_for(condition):
+    for _ in range(200):
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_an_interrupt_waits_for_the_threads_that_still_write():
+    done = []
+
+    def task(part):
+        if part.start:
+            time.sleep(0.3)
+            done.append(part.start)
+        elif not done:
+            signal.raise_signal(signal.SIGINT)
+
+    team = Team(2)
+    with pytest.raises(KeyboardInterrupt):
+        team.split(2, task)
+    assert done == [1]
+    team.split(2, task)
+    assert done == [1, 1], "the next task is not waited for"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own():
+    model = VGG7(VGG7Config.preset("vgg7", image_size=8), threads=2)
+    x, _ = batch(16, size=8)
+    expected = model.forward(x)
+    child = os.fork()
+    if not child:
+        signal.alarm(20)  # ends it, should it hang
+        os._exit(0 if np.array_equal(model.forward(x), expected) else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_an_error_in_a_thread_reaches_the_caller():

@@ -17,6 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from numpy_vgg7.bench.rows import Row
+from numpy_vgg7.errors import BenchError
 
 ROUNDS = 20
 WARM_UP = 2  # rounds
@@ -91,7 +92,14 @@ def apart(make: Contender, row: Row, threads: int) -> Iterator[Clock | None]:
         return float(here.recv())
 
     try:
-        yield clock if here.recv() else None
+        try:
+            able = here.recv()
+        except EOFError as error:
+            raise BenchError(
+                f"{row.case}, {row.mode}", expected="a process to be measured",
+                found="one that ended; its own words stand above", fix="mend that, or leave the case out",
+            ) from error  # fmt: skip
+        yield clock if able else None
     finally:
         here.close()
         process.join()

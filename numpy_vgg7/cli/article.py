@@ -46,7 +46,7 @@ def article(
         def progress(epoch: int, cost: float) -> None:
             bar.update(task, completed=epoch, description=f"epoch {epoch}, cost {cost:.4f}")
 
-        run = replay(model, split.train, backprop, epochs, seed, progress)
+        run = replay(model, split.train, backprop, epochs, progress)
         correct = int((model.predict(split.test.images) == split.test.labels).sum())
         predicted = model.predict(split.unused.images)
     accuracy = float((predicted == split.unused.labels).mean())

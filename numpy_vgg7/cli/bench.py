@@ -34,7 +34,7 @@ def bench(
 ) -> None:
     """Measure training and inference, memory and import, beside PyTorch if you like.
 
-    All in turn in one process with equal threads; medians of 20 rounds.
+    Each contender in a process of its own, in turn, with equal threads; medians of 20 rounds.
     """
     if peer not in ("none", "torch"):
         raise typer.BadParameter("choose none or torch", param_hint="--peer")
@@ -45,6 +45,8 @@ def bench(
             found="no package matplotlib",
             fix="install it: pip install 'numpy-vgg7[plot]'",
         )
+    if profile and (cases or peer != "none"):
+        raise typer.BadParameter("has no --cases and no --peer", param_hint="--profile")
     if profile:
         _profile(plot, as_json)
         return

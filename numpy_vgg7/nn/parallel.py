@@ -20,7 +20,10 @@ SHARD, LEAST = 128, 4
 
 
 class Pass(NamedTuple):
-    """One batch, there and back."""
+    """One batch, there and back.
+
+    With `reuse`, an activation writes over what goes into it, so the tapes don't hold everything.
+    """
 
     loss: Array  # a scalar: mean cross-entropy
     probs: Array  # (N, classes)
@@ -95,7 +98,7 @@ class Engine:
             total: Arrays = {}
             for index, shard in enumerate(shards[part], part.start):
                 key = "backward", there_and_back, index
-                found = own.replay(key, _back, tapes[index], params, d_flat[shard], own, to_input, total)
+                found = own.replay(key, _back, tapes[index], params, d_flat, shard, own, to_input, total)
                 d_activations[index], total = found
             sums[part.start] = total
 
@@ -166,10 +169,16 @@ def _joined(parts: list[Array], workspace: Workspace) -> Array:
 
 
 def _back(
-    tape: list[Step], params: Arrays, d_out: Array, workspace: Workspace, to_input: bool, total: Arrays
+    tape: list[Step],
+    params: Arrays,
+    d_flat: Array,
+    shard: slice,
+    workspace: Workspace,
+    to_input: bool,
+    total: Arrays,
 ) -> tuple[Arrays, Arrays]:
     """The way back of a shard; its gradients are added to the total of those before it."""
-    d_activations, gradients = backward(tape, params, d_out, workspace, to_input)
+    d_activations, gradients = backward(tape, params, d_flat[shard], workspace, to_input)
     return d_activations, _added(total, dense(gradients), workspace)
 
 

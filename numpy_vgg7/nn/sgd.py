@@ -46,8 +46,9 @@ class SGD:
         dtype = next(iter(params.values())).dtype
         rates = workspace.array("rates", (len(params),), dtype)
         rates[:] = [scale * self.rate(name) for name in params]
-        key = "sgd", self, *map(id, gradients.values()), *map(id, velocity.values())
-        workspace.replay(key, self._step, params, gradients, velocity, rates, workspace)
+        key = "sgd", self, *params
+        arrays = dict(params), dict(gradients), dict(velocity)  # as they are now
+        workspace.replay(key, self._step, *arrays, rates, workspace)
 
     def _step(
         self,

@@ -1,5 +1,6 @@
 """Threads that share a range of work with the one that asks."""
 
+import os
 import weakref
 from collections.abc import Callable
 from contextvars import copy_context
@@ -27,9 +28,16 @@ class Helper:
         self._go.release()
 
     def finish(self) -> BaseException | None:
-        """Wait for the task; return the error that it ended with."""
-        self._done.acquire()
-        return self._error
+        """Wait for the task to end, whatever happens; return the error of the task, or of the wait."""
+        interrupt: BaseException | None = None
+        while True:
+            try:
+                self._done.acquire()
+                break
+            except KeyboardInterrupt as raised:  # the helper still writes into shared memory
+                interrupt = raised
+        error, self._error = interrupt or self._error, None
+        return error
 
     def _run(self) -> None:
         while True:
@@ -49,23 +57,34 @@ class Team:
     """The thread that asks, and helpers that live as long as the team."""
 
     def __init__(self, threads: int) -> None:
-        self._helpers = [Helper() for _ in range(threads - 1)]
+        self._threads = threads
+        self._hire()
+
+    def _hire(self) -> None:
+        self._process = os.getpid()
+        self._helpers = [Helper() for _ in range(self._threads - 1)]
         weakref.finalize(self, _dismiss, self._helpers)
 
     def split(self, length: int, task: Task, least: int = 1) -> None:
         """Run `task` on equal parts of a range, one a thread, of `least` or more; the first in this one."""
-        parts = max(1, min(1 + len(self._helpers), length // least))
+        if os.getpid() != self._process:
+            self._hire()  # threads don't live on in a forked process
+        parts = max(1, min(self._threads, length // least))
         bounds = [length * part // parts for part in range(parts + 1)]
         first, *others = (slice(*bound) for bound in pairwise(bounds))
-        working = self._helpers[: len(others)]
-        for helper, part in zip(working, others, strict=True):
-            helper.start(partial(copy_context().run, task, part))  # NumPy's error settings go along
+        working = []
         try:
+            for helper, part in zip(self._helpers, others, strict=False):
+                helper.start(partial(copy_context().run, task, part))  # NumPy's error settings go along
+                working.append(helper)
             task(first)
         finally:
             errors = [helper.finish() for helper in working]
-        for error in filter(None, errors):
-            raise error
+        try:
+            for error in filter(None, errors):
+                raise error
+        finally:
+            errors.clear()  # an error holds on to all that was there when it was raised
 
 
 def _dismiss(helpers: list[Helper]) -> None:

@@ -24,6 +24,19 @@ def in_one(length: int, task: Task, least: int = 1) -> None:
     task(slice(0, length))
 
 
+def _same(one: Any, other: Any) -> bool:
+    """Whether arguments are the same: numbers and slices by value, dicts by item, the rest as objects."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return isinstance(one, (bool, int, slice)) and one == other
+
+
 class Workspace:
     """Hands out arrays by name. With `reuse`, the second request for a name gets the same memory.
 
@@ -41,33 +54,37 @@ class Workspace:
         self.reuse = reuse
         self._arrays: dict[Any, Array] = {}
         self._filled: set[str] = scratch._filled if scratch else set()
-        self._programs: dict[object, tuple[list[Operation], Any]] = {}
+        self._programs: dict[object, tuple[list[Operation], Any, tuple[Any, ...]]] = {}
         self._record: list[Operation] | None = None
         self.scratch = scratch or self
         self.split = split
 
     def do(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Run an array operation that writes into arrays of this workspace."""
+        """Run an array operation that writes into arrays of this workspace.
+
+        Arguments are kept for the replay: arrays that stay, not values computed from them on the way.
+        """
         operation(*args, **kwargs)
         if self._record is not None:
             self._record.append(partial(operation, *args, **kwargs))
 
     def replay(self, key: object, work: Callable[..., Any], *args: Any) -> Any:
-        """What `work(*args)` returns. The second time, only the operations that it did are done again.
+        """What `work(*args)` returns. With the same arguments again, only its operations are done again.
 
-        Its results must depend on nothing but arrays that stay where they are, parameters among them.
+        Arrays are the same if they are the same object, so its results must depend on nothing else.
         """
         if not self.reuse or self.split is not in_one:  # what threads did together is not one list
             return work(*args)
         if key in self._programs:
-            operations, result = self._programs[key]
-            for operation in operations:
-                operation()
-            return result
+            operations, result, before = self._programs[key]
+            if _same(args, before):
+                for operation in operations:
+                    operation()
+                return result
         self._record = []
         try:
             result = work(*args)
-            self._programs[key] = self._record, result
+            self._programs[key] = self._record, result, args
         finally:
             self._record = None
         return result

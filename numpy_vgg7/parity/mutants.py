@@ -1,8 +1,7 @@
 """The catalogue of bugs: small edits of the product's own source, each with the place to blame.
 
 A mutant replaces the code of existing functions, so whoever holds a reference to them runs the bug too.
-Applying one fails loudly unless each edit finds its text exactly once. A model that has run before replays what it
-recorded then, without the bug: call its `release` first, and once more afterwards.
+Applying one fails loudly unless each edit finds its text exactly once.
 """
 
 import importlib
@@ -64,9 +63,13 @@ class Mutant:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Put the bug into the product for the length of a block."""
+        """Put the bug into the product for the length of a block. Nothing is replayed there.
+
+        An edit may compute on its way what a replay would keep for ever; and a model that has run before
+        would replay what it recorded without the bug.
+        """
         with ExitStack() as stack:
-            for patch in self.patches:
+            for patch in (*NO_REPLAY, *self.patches):
                 stack.enter_context(patch.applied())
             yield
 
@@ -101,6 +104,13 @@ FC_BIAS = 'workspace.do(np.add.reduce, d_out, axis=0, out=gradients["bias"])'
 FC_D_X = 'params["weight"][:, part]'
 RATE_OF = "rates[index : index + 1]"
 CONTIGUOUS = 'np.array(tensor, order="C")'
+
+NO_REPLAY = (
+    Patch(
+        NN + "workspace:Workspace.replay", (("if not self.reuse or self.split is not in_one:", "if True:"),)
+    ),
+    Patch(NN + "activations:Activation.forward", (("workspace.reuse and not self.needs_x", "False"),)),
+)
 
 
 def _one(name: str, blame: str, target: str, *edits: Edit) -> Mutant:
@@ -203,10 +213,8 @@ BACKWARD_POOL_AND_ACTIVATIONS = (
     _one("flatten back in the wrong order", "flatten backward", NN + "pooling:Flatten.d_x",
          ("d_out.reshape(shape)",
           "d_out.reshape(shape[0], shape[2], shape[3], shape[1]).transpose(0, 3, 1, 2)")),
-    Mutant("ReLU'(0) = 1", "act? backward", (
-        Patch(NN + "activations:Activation.forward", (("workspace.reuse and not self.needs_x", "False"),)),
-        Patch(NN + "activations:ReLU.chain", (("np.greater, out", "np.greater_equal, x"),)),
-    )),
+    _one("ReLU'(0) = 1", "act? backward", NN + "activations:ReLU.chain",
+         ("np.greater, out", "np.greater_equal, x")),
     _one("guided ReLU", "act? backward", NN + "activations:ReLU.chain",
          ("np.multiply, d_out, mask", "np.multiply, np.maximum(d_out, 0), mask")),
     _one("ReLU overwrites its caller's gradient", "act? backward", ACTIVATION_BACKWARD,
