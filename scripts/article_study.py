@@ -87,8 +87,8 @@ def finished(path: Path) -> list[Run]:
         return [
             Run(
                 row["backprop"], int(row["seed"]), int(row["epochs"]), int(row["correct"]),
-                float(row["unused_accuracy"]), float(row["first_cost"]), float(row["last_cost"]), int(row["silent_epoch"]),
-                float(row["seconds"]),
+                float(row["unused_accuracy"]), float(row["first_cost"]),
+                float(row["last_cost"]), int(row["silent_epoch"]), float(row["seconds"]),
             )
             for row in csv.DictReader(file)
         ]  # fmt: skip
