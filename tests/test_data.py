@@ -6,8 +6,9 @@ from PIL import Image
 
 from numpy_vgg7 import VGG7Error
 from numpy_vgg7.data import load, split
-from numpy_vgg7.data.augmentation import augment
+from numpy_vgg7.data.augmentation import MOTIONS, Motion, augment
 from numpy_vgg7.data.image_files import read_pictures
+from numpy_vgg7.training.recipe import Recipe
 
 RNG = np.random.default_rng(0)
 
@@ -135,20 +136,36 @@ def test_a_truncated_or_blank_picture_is_refused(tmp_path):
             read_pictures(tmp_path / name, 8)
 
 
-def test_augmentation_moves_every_image_and_keeps_pixels_in_the_unit_interval():
+@pytest.mark.parametrize("motion", MOTIONS.values(), ids=MOTIONS)
+def test_augmentation_moves_every_image_and_keeps_pixels_in_the_unit_interval(motion):
     images = load("digits", 10).images[:50]
-    turned = augment(images, np.random.default_rng(1))
+    turned = augment(images, np.random.default_rng(1), motion)
     assert turned.shape == images.shape
     assert turned.dtype == images.dtype
     assert turned.min() >= 0
     assert turned.max() <= 1
     assert (np.abs(turned - images).max(axis=(1, 2, 3)) > 0.01).all()
     assert abs(turned.mean() / images.mean() - 1) < 0.15
-    assert np.array_equal(turned, augment(images, np.random.default_rng(1)))
+    assert np.array_equal(turned, augment(images, np.random.default_rng(1), motion))
 
 
-def test_augmentation_without_a_move_is_the_identity(monkeypatch):
-    for name in ("TURN", "STRETCH", "SHIFT"):
-        monkeypatch.setattr(f"numpy_vgg7.data.augmentation.{name}", 0.0)
+def test_augmentation_without_a_move_is_the_identity():
     images = load("digits", 10).images[:5]
-    assert np.allclose(augment(images, np.random.default_rng(1)), images, atol=1e-6)
+    assert np.allclose(augment(images, np.random.default_rng(1), Motion(0, 0, 0)), images, atol=1e-6)
+
+
+def test_a_bend_moves_places_apart_and_none_farther_than_it_says():
+    dots = np.zeros((50, 1, 28, 28), "float32")
+    dots[:, :, 4::9, 4::9] = 1
+    bent = augment(dots, np.random.default_rng(1), Motion(0, 0, 0, bend=2 / 28))
+    near = np.zeros((28, 28), bool)
+    for i, j in np.argwhere(dots[0, 0]):
+        near[i - 3 : i + 4, j - 3 : j + 4] = True
+    assert not bent[:, :, ~near].any()
+    assert (np.abs(bent - dots).max(axis=(1, 2, 3)) > 0.5).all()
+
+
+def test_an_unknown_motion_is_refused():
+    for unknown in ("wild", []):
+        with pytest.raises(VGG7Error, match="gentle, strong"):
+            Recipe(motion=unknown)

@@ -18,6 +18,7 @@ FLOORS = [
     {"training"},
     {"parity", "plots", "bench", "script_order"},
     {"article"},
+    {"tuned"},
     {"cli"},
 ]
 # VGG7.save and VGG7.load are doors on the model, opened when they are used.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numpy_vgg7.data import Dataset, Splits
-from numpy_vgg7.data.augmentation import augment
+from numpy_vgg7.data.augmentation import MOTIONS, augment
 from numpy_vgg7.errors import TrainingError
 from numpy_vgg7.nn.arrays import Array, Arrays
 from numpy_vgg7.nn.loss import cross_entropy
@@ -94,7 +94,7 @@ def train(model: VGG7, splits: Splits, recipe: Recipe, state: State, progress: P
             chosen = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
             x, labels = splits.train.images[chosen], splits.train.labels[chosen]
             if recipe.augment:
-                x = augment(x, noise)
+                x = augment(x, noise, MOTIONS[recipe.motion])
             with np.errstate(over="ignore", invalid="ignore"):  # the loss tells, in one line
                 factor = schedule(epoch * batches + batch, recipe.epochs * batches)
                 x = x.astype(model.dtype, copy=False)

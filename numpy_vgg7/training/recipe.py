@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from numpy_vgg7.data.augmentation import MOTIONS
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.nn.sgd import SGD
 
@@ -14,6 +15,7 @@ class Recipe:
     """How a model is trained. Validated on creation: raises ConfigError.
 
     Rates are per step on the mean loss of a batch; they are the peaks of `schedule`.
+    `motion` names how far augmentation moves an image, in MOTIONS.
     """
 
     epochs: int = 60
@@ -24,6 +26,7 @@ class Recipe:
     weight_decay: float = 5e-4
     augment: bool = True
     seed: int = 0
+    motion: str = "gentle"
 
     def __post_init__(self) -> None:
         for name, lowest in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
@@ -36,6 +39,8 @@ class Recipe:
                 raise _error(name, "a finite number >= 0", value)
         if type(self.augment) is not bool:
             raise _error("augment", "true or false", self.augment)
+        if self.motion not in tuple(MOTIONS):
+            raise _error("motion", f"one of {', '.join(MOTIONS)}", self.motion)
         if self.momentum >= 1:
             raise _error("momentum", "less than 1", self.momentum)
 
