@@ -121,6 +121,26 @@ def test_the_command_reports_costs_and_scores(folder, tmp_path):
     ]
 
 
+def test_a_preset_trains_the_same_images_well(folder):
+    done = numpy_vgg7("article", "--preset", "article-tuned", "--data-dir", folder, "--json")
+    assert done.code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found.keys() == {
+        "preset", "seed", "epochs", "reporting_accuracy", "tuning_accuracy", "seconds",
+    }  # fmt: skip
+    assert (found["preset"], found["seed"], found["epochs"]) == ("article-tuned", 0, 60)
+    assert found["reporting_accuracy"] > (0.93 if t10k.REAL else 0.8)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["--preset", "best"], 3), (["--preset", "article-tuned", "--epochs", "3"], 2)]
+)
+def test_a_preset_must_be_known_and_fixes_the_rest(folder, words, code):
+    done = numpy_vgg7("article", *words, "--data-dir", folder)
+    assert done.code == code
+    assert "Traceback" not in done.stderr
+
+
 def test_without_the_file_one_line_says_where_to_get_it(tmp_path):
     done = numpy_vgg7("article", "--data-dir", tmp_path)
     assert done.code == 3

@@ -12,9 +12,15 @@ from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
 from numpy_vgg7.data.mnist import read_t10k
 from numpy_vgg7.errors import MissingDependencyError
+from numpy_vgg7.tuned import TUNED, train_tuned
 
 
 def article(
+    context: typer.Context,
+    preset: Annotated[
+        str | None,
+        typer.Option(help=f"Instead, learn the 600 images well: {', '.join(TUNED)}."),
+    ] = None,
     backprop: Annotated[str, typer.Option(help=f"{', '.join(BACKPROPS)}: which gradient.")] = "true",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the 600 images.")] = EPOCHS,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the shuffle and the initial weights.")] = SEED,
@@ -26,7 +32,16 @@ def article(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the article's network as the article did, with the true gradient or one of its two."""
+    """Train the article's network as the article did, with the true gradient or one of its two.
+
+    With --preset, train it well: scored on half of the unused images, which chose nothing.
+    """
+    if preset:
+        given = [name for name in ("backprop", "epochs", "plot_dir") if options.given(context, name)]
+        if given:
+            raise typer.BadParameter(f"leaves no choice of {', '.join(given)}", param_hint="--preset")
+        _tuned(preset, seed if options.given(context, "seed") else 0, data_dir, as_json)
+        return
     if backprop not in BACKPROPS:
         raise typer.BadParameter(f"choose {', '.join(BACKPROPS)}", param_hint="--backprop")
     if plot_dir and not plots.available():
@@ -81,3 +96,25 @@ def article(
         soft_wrap=True,
     )
     screen.print(f"{correct} of {total} test images right; {accuracy:.1%} of the {len(split.unused)} unused")
+
+
+def _tuned(preset: str, seed: int, data_dir: Path, as_json: bool) -> None:
+    with (
+        options.threads(None, 1),
+        Progress(console=messages, disable=not messages.is_terminal, transient=True) as bar,
+    ):
+        task = bar.add_task("epochs", total=TUNED[preset].recipe.epochs if preset in TUNED else None)
+
+        def progress(epoch: int, loss: float) -> None:
+            bar.update(task, completed=epoch, description=f"epoch {epoch}, loss {loss:.4f}")
+
+        outcome = train_tuned(read_t10k(data_dir), preset, seed, progress)
+    scores = {"reporting": outcome.reporting, "tuning": outcome.tuning}
+    if as_json:
+        record = {f"{half}_accuracy": score.accuracy for half, score in scores.items()}
+        record |= {"seconds": outcome.seconds}
+        print_json({"preset": preset, "seed": seed, "epochs": TUNED[preset].recipe.epochs} | record)
+        return
+    screen.print(f"{preset}, seed {seed}, {outcome.seconds:.0f} s, on images of the article's unused ones:")
+    for half, score in scores.items():
+        screen.print(f"  {half} half: {score.accuracy:.2%} of {score.n}")

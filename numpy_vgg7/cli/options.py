@@ -24,6 +24,12 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads; more pay for larger images than digits.")]
 
 
+def given(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def print_json(record: dict[str, Any]) -> None:
     """One JSON object on one line of standard output; JSON has no NaN, so that is an error."""
     print(json.dumps(record, allow_nan=False))

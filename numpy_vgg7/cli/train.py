@@ -103,12 +103,8 @@ def train(
 
 def _refuse_settings(context: typer.Context) -> None:
     """A training goes on as it was begun."""
-    for name, source in ((name, context.get_parameter_source(name)) for name in context.params):
-        if (
-            source is not None
-            and source.name == "COMMANDLINE"
-            and name not in ("resume", "as_json", "threads")
-        ):
+    for name in context.params:
+        if name not in ("resume", "as_json", "threads") and options.given(context, name):
             flag = "--" + name.replace("_", "-")
             raise typer.BadParameter(f"{flag} is fixed by the run folder", param_hint="--resume")
 
