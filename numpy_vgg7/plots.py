@@ -84,6 +84,7 @@ def cost(costs: Sequence[float], title: str) -> "Figure":
     axes = figure.subplots()
     axes.plot(range(1, len(costs) + 1), costs, color=BLUE, marker="." if len(costs) < 3 else "")
     axes.set(title=title, xlabel="epoch", ylabel="binary cost an image", ylim=(0, None))
+    axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.3)
     return figure
 

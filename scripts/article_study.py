@@ -131,9 +131,8 @@ def table(runs: Sequence[Run]) -> str:
             low, high = interval(CLAIMED[backprop], TESTED)
             claim = f"{CLAIMED[backprop]} ({low:.0%} to {high:.0%})"
         fallen = [run.silent_epoch for run in own if run.silent_epoch]
-        when = f"{len(fallen)} of {len(own)}" + (
-            f", at epoch {min(fallen)} to {max(fallen)}" if fallen else ""
-        )
+        epochs = " to ".join(str(epoch) for epoch in sorted({min(fallen), max(fallen)})) if fallen else ""
+        when = f"{len(fallen)} of {len(own)}" + (f", at epoch {epochs}" if fallen else "")
         lines.append(
             f"| `{backprop}` | {len(own)} | {np.mean(right):.1f} ({min(right)} to {max(right)}) | {pooled}"
             f" | {claim} | {np.mean(unused):.1%} ({min(unused):.1%} to {max(unused):.1%}) | {when} |"

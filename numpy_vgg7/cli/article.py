@@ -37,9 +37,9 @@ def article(
     With --preset, train it well: scored on half of the unused images, which chose nothing.
     """
     if preset:
-        given = [name for name in ("backprop", "epochs", "plot_dir") if options.given(context, name)]
-        if given:
-            raise typer.BadParameter(f"leaves no choice of {', '.join(given)}", param_hint="--preset")
+        for name, flag in (("backprop", "--backprop"), ("epochs", "--epochs"), ("plot_dir", "--plots")):
+            if options.given(context, name):
+                raise typer.BadParameter(f"cannot be combined with {flag}", param_hint="--preset")
         _tuned(preset, seed if options.given(context, "seed") else 0, data_dir, as_json)
         return
     if backprop not in BACKPROPS:
@@ -74,6 +74,7 @@ def article(
             ),
         }
         plots.write(plot_dir, figures)
+        messages.print(f"wrote {', '.join(figures)} in {plot_dir}", soft_wrap=True)
     total = len(split.test)
     if as_json:
         print_json(
@@ -91,8 +92,9 @@ def article(
         )
         return
     screen.print(
-        f"{backprop} gradient, seed {seed}, {epochs} epochs in {run.seconds:.0f} s: "
-        f"cost {run.cost[0]:.4f} -> {run.cost[-1]:.4f}",
+        f"{backprop} gradient, seed {seed}, {run.seconds:.1f} s: "
+        + f"cost {run.cost[0]:.4f} in epoch 1"
+        + (f", {run.cost[-1]:.4f} in epoch {epochs}" if epochs > 1 else ""),
         soft_wrap=True,
     )
     screen.print(f"{correct} of {total} test images right; {accuracy:.1%} of the {len(split.unused)} unused")

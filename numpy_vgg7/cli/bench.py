@@ -46,7 +46,7 @@ def bench(
             fix="install it: pip install 'numpy-vgg7[plot]'",
         )
     if profile and (cases or peer != "none"):
-        raise typer.BadParameter("has no --cases and no --peer", param_hint="--profile")
+        raise typer.BadParameter("cannot be combined with --cases or --peer", param_hint="--profile")
     if profile:
         _profile(plot, as_json)
         return

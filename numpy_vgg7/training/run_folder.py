@@ -70,7 +70,7 @@ class RunFolder:
                 str(self.path),
                 expected="a new folder",
                 found=found,
-                fix="choose another --out, or go on with --resume",
+                fix=f"choose another --out, or go on with --resume {self.path}",
             ) from error
         write_text(self.path / "config.json", json.dumps(asdict(plan), indent=2) + "\n")
         write_text(self.path / "env.json", json.dumps(environment(), indent=2) + "\n")
