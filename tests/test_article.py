@@ -70,6 +70,7 @@ def test_faults_act_on_a_model_that_has_trained_before_and_leave_it_afterwards(d
     fresh = prepare(data)[1]
     for name, parameter in start.items():
         fresh.params[name][...] = parameter
+    used.loss_and_gradients(few.images[:1], few.labels[:1])  # recorded, and without faults
     faulty = [replay(model, few, "broken", 1).step_cost for model in (used, fresh)]
     assert faulty[0] == faulty[1]
     for model in (used, fresh):

@@ -182,20 +182,30 @@ def wait_for(condition):
     return False
 
 
-def test_an_interrupt_waits_for_the_threads_that_still_write():
-    done = []
+@pytest.mark.parametrize("wait", [0.0, 0.1], ids=["while it works itself", "while it waits for the others"])
+def test_an_interrupt_is_raised_after_the_threads_that_still_write(wait):
+    done, team = [], Team(2)
 
     def task(part):
         if part.start:
             time.sleep(0.3)
             done.append(part.start)
-        elif not done:
-            signal.raise_signal(signal.SIGINT)
+        elif not wait:
+            raise KeyboardInterrupt
 
-    team = Team(2)
-    with pytest.raises(KeyboardInterrupt):
-        team.split(2, task)
-    assert done == [1]
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, wait)
+        with pytest.raises(KeyboardInterrupt):
+            team.split(2, task)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert done == [1], "the caller goes on while a thread still writes"
+    wait = 1.0
     team.split(2, task)
     assert done == [1, 1], "the next task is not waited for"
 

@@ -11,7 +11,6 @@ from numpy_vgg7.article import BACKPROPS, EPOCHS, SEED, prepare, replay
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
 from numpy_vgg7.data.mnist import read_t10k
-from numpy_vgg7.errors import MissingDependencyError
 from numpy_vgg7.tuned import TUNED, train_tuned
 
 
@@ -44,13 +43,8 @@ def article(
         return
     if backprop not in BACKPROPS:
         raise typer.BadParameter(f"choose {', '.join(BACKPROPS)}", param_hint="--backprop")
-    if plot_dir and not plots.available():
-        raise MissingDependencyError(
-            "article --plots",
-            expected="matplotlib",
-            found="no package matplotlib",
-            fix="install it: pip install 'numpy-vgg7[plot]'",
-        )
+    if plot_dir:
+        options.require_matplotlib("article --plots")
     split, model = prepare(read_t10k(data_dir), seed)
     with (
         options.threads(model, 1),

@@ -7,14 +7,12 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from numpy_vgg7 import plots
 from numpy_vgg7.bench import children, growth, ours, pictures, report, rows
 from numpy_vgg7.bench.measure import PEERS, Contender, compare, sgemm_peak
 from numpy_vgg7.bench.profile import profile as profile_step
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
 from numpy_vgg7.environment import blas, blas_problems
-from numpy_vgg7.errors import MissingDependencyError
 
 
 def bench(
@@ -38,13 +36,8 @@ def bench(
     """
     if peer not in ("none", "torch"):
         raise typer.BadParameter("choose none or torch", param_hint="--peer")
-    if plot and not plots.available():
-        raise MissingDependencyError(
-            "bench --plot",
-            expected="matplotlib",
-            found="no package matplotlib",
-            fix="install it: pip install 'numpy-vgg7[plot]'",
-        )
+    if plot:
+        options.require_matplotlib("bench --plot")
     if profile and (cases or peer != "none"):
         raise typer.BadParameter("cannot be combined with --cases or --peer", param_hint="--profile")
     if profile:

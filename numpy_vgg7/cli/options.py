@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from numpy_vgg7 import plots
 from numpy_vgg7.errors import ConfigError, MissingDependencyError, WeightsError
 from numpy_vgg7.vgg7 import VGG7
 
@@ -60,6 +61,17 @@ def pytorch(purpose: str) -> Iterator[None]:
             found="no package torch",
             fix="install it: pip install 'numpy-vgg7[torch]'",
         ) from error
+
+
+def require_matplotlib(purpose: str) -> None:
+    """Raise MissingDependencyError in one line where pictures are asked for and cannot be drawn."""
+    if not plots.available():
+        raise MissingDependencyError(
+            purpose,
+            expected="matplotlib",
+            found="no package matplotlib",
+            fix="install it: pip install 'numpy-vgg7[plot]'",
+        )
 
 
 def read_text(path: Path) -> str:
