@@ -14,7 +14,7 @@ from numpy_vgg7.nn.arrays import Array, Arrays
 from numpy_vgg7.nn.conv import Conv2d
 from numpy_vgg7.nn.layer import Layer
 from numpy_vgg7.nn.pooling import AvgPool2d
-from numpy_vgg7.nn.strip import borders, pictures, positions, taps
+from numpy_vgg7.nn.strip import border, pictures, positions, taps
 from numpy_vgg7.nn.workspace import FRESH, Workspace
 
 
@@ -35,8 +35,7 @@ class ScriptConv2d(Conv2d):
             workspace.do(np.multiply, seen[:, :, source], weight, out=products)
             pixels = positions(out)[: seen.shape[3], channel]
             workspace.do(np.add.reduce, products.reshape(9, -1), axis=0, out=pixels)
-        for border in borders(out):
-            workspace.do(np.copyto, border, 0)
+        workspace.do(np.copyto, border(out), 0)
         return out, x
 
 
@@ -48,10 +47,10 @@ class ScriptPool(AvgPool2d):
         n, channels, height, width = x.shape
         x = pictures(workspace.lay(f"{self.name}.x", x))
         out = workspace.images(self.name, (n, channels, height // 2, width // 2), x.dtype)
-        pairs = workspace.scratch.array(f"{self.name}.rows", (n, height, width // 2, channels), x.dtype)
-        inside = pictures(out)[:, :-1, :-1]
-        workspace.do(np.add, x[:, :-1, 0:width:2], x[:, :-1, 1:width:2], out=pairs)
-        workspace.do(np.add, pairs[:, 0::2], pairs[:, 1::2], out=inside)
+        pairs = workspace.scratch.array(f"{self.name}.rows", (height, n, width // 2, channels), x.dtype)
+        inside = pictures(out)[:, :, :-1]
+        workspace.do(np.add, x[:, :, 0:width:2], x[:, :, 1:width:2], out=pairs)
+        workspace.do(np.add, pairs[0::2], pairs[1::2], out=inside)
         workspace.do(np.multiply, inside, 0.25, out=inside)
         return out, None
 

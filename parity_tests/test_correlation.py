@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from numpy_vgg7.nn import strip
-from numpy_vgg7.nn.correlation import FEW, correlate, correlate_pairs
+from numpy_vgg7.nn import correlation, winograd
+from numpy_vgg7.nn.winograd import FEW, correlate, correlate_pairs
 from numpy_vgg7.nn.workspace import FRESH
 from parity_tests.agreement import assert_agrees
 
@@ -16,6 +17,8 @@ SIZES = [
     (3, 7, 1, 2, 2),
     (1, 6, 5, 3, 4),
     (1, 8, 8, 4, 4),
+    (3, FEW + 1, FEW + 2, 6, 5),
+    (1, 6, 5, 2, 1),
 ]
 
 
@@ -69,7 +72,7 @@ def test_a_strip_reads_as_the_images_and_has_zero_borders(shape):
     assert not strip.laid(laid[:1])
     assert not strip.laid(x)
     pictures = strip.pictures(laid)
-    assert pictures.shape == (n, height + 1, width + 1, channels)
+    assert pictures.shape == (height, n, width + 1, channels)
     assert pictures.flags.c_contiguous
-    assert np.array_equal(pictures[:, :height, :width].transpose(0, 3, 1, 2), x)
+    assert np.array_equal(pictures[:, :, :width].transpose(1, 3, 0, 2), x)
     assert np.count_nonzero(laid.base) == x.size

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from numpy_vgg7.nn.arrays import Array, Arrays, Gradients
-from numpy_vgg7.nn.correlation import correlate, correlate_pairs
 from numpy_vgg7.nn.layer import Layer
-from numpy_vgg7.nn.strip import borders, rows
+from numpy_vgg7.nn.strip import border, rows
+from numpy_vgg7.nn.winograd import correlate, correlate_pairs
 from numpy_vgg7.nn.workspace import FRESH, Workspace
 
 KERNEL_SIZE = 3
@@ -43,10 +43,9 @@ class Conv2d(Layer):
         out = workspace.images(self.name, (n, self.out_channels, height, width), dtype)
         correlate(x, kernel, out, workspace)
         if self.bias:
-            row = self._row(params["bias"], width + 1, workspace)
-            workspace.do(np.add, rows(out), row, out=rows(out))
-        for border in borders(out):
-            workspace.do(np.copyto, border, 0)
+            row = self._row(params["bias"], n * (width + 1), workspace)
+            workspace.do(np.add, rows(out)[1:-1], row, out=rows(out)[1:-1])
+        workspace.do(np.copyto, border(out), 0)
         return out, x
 
     def d_x(self, params: Arrays, x: Array, d_out: Array, workspace: Workspace = FRESH) -> Array:
@@ -61,8 +60,7 @@ class Conv2d(Layer):
         kernel = self._rotated(params["weight"], workspace)
         d_x = workspace.images(f"{self.name}.d_x", x.shape, d_out.dtype)
         correlate(d_out, kernel, d_x, workspace)
-        for border in borders(d_x):
-            workspace.do(np.copyto, border, 0)
+        workspace.do(np.copyto, border(d_x), 0)
         return d_x
 
     def gradients(self, params: Arrays, x: Array, d_out: Array, workspace: Workspace = FRESH) -> Gradients:

@@ -16,7 +16,7 @@ from numpy_vgg7.nn.workspace import Workspace, in_one
 
 # Images times channels in a shard: what a layer works on stays in the second-level cache. Fewer than
 # LEAST images would leave more time between the array operations than in them.
-SHARD, LEAST = 128, 4
+SHARD, LEAST = 512, 4
 
 
 class Pass(NamedTuple):

@@ -16,12 +16,13 @@ class AvgPool2d(Layer):
         n, channels, height, width = x.shape
         x = pictures(workspace.lay(f"{self.name}.x", x))
         out = workspace.images(self.name, (n, channels, height // 2, width // 2), x.dtype)
-        shape = (n, height // 2, width + 1, channels)
-        pairs = workspace.scratch.array(f"{self.name}.pairs", shape, x.dtype)
-        workspace.do(np.add, x[:, 0:height:2], x[:, 1:height:2], out=pairs)
+        shape = (height // 2, n, width + 1, channels)
+        pairs, sums = workspace.scratch.array(f"{self.name}.pairs", (2, *shape), x.dtype)
+        workspace.do(np.add, x[0::2], x[1::2], out=pairs)
         workspace.do(np.multiply, pairs, 0.25, out=pairs)
-        inside = pictures(out)[:, :-1, :-1]
-        workspace.do(np.add, pairs[:, :, 0:width:2], pairs[:, :, 1:width:2], out=inside)
+        one, next_one = pairs.reshape(-1)[:-channels], pairs.reshape(-1)[channels:]
+        workspace.do(np.add, one, next_one, out=sums.reshape(-1)[:-channels])
+        workspace.do(np.copyto, pictures(out)[:, :, :-1], sums[:, :, 0:width:2])
         return out, None
 
     def d_x(self, params: Arrays, cache: None, d_out: Array, workspace: Workspace = FRESH) -> Array:
@@ -31,10 +32,10 @@ class AvgPool2d(Layer):
         d_x = workspace.images(f"{self.name}.d_x", (n, channels, 2 * height, 2 * width), d_out.dtype)
         quarter = workspace.scratch.array(f"{self.name}.quarter", d_out.shape, d_out.dtype)
         workspace.do(np.multiply, d_out, 0.25, out=quarter)
-        inside = pictures(d_x)[:, :-1, :-1]
+        inside = pictures(d_x)[:, :, :-1]
         for row in (0, 1):
             for column in (0, 1):
-                workspace.do(np.copyto, inside[:, row::2, column::2], quarter[:, :-1, :-1])
+                workspace.do(np.copyto, inside[row::2, :, column::2], quarter[:, :, :-1])
         return d_x
 
 

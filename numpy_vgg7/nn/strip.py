@@ -1,10 +1,11 @@
 """How feature maps lie in memory: on a strip, where a convolution needs no patches.
 
 An activation is an (N, C, H, W) array to whoever reads it. In the convolutional part its numbers lie on
-a strip: the pictures one after another, pixel by pixel, the channels of a pixel side by side. A zero
-column right of each picture and a zero row below it serve the neighbours too, and zeros stand at both
-ends. So the three pixels under a kernel row are 3 C numbers in a row, wherever the kernel stands, and
-the next kernel row is a constant distance away.
+a strip: the first rows of all pictures side by side, then all second rows, and so on; in a row pixel by
+pixel, and the channels of a pixel side by side. A zero column right of each picture is the left border
+of the next one, and a row of zeros stands above and below. So the three pixels under a kernel row are
+3 C numbers side by side, wherever the kernel stands; and what is done to the rows of all pictures is done
+to one long run of numbers, which is what NumPy is fast at.
 """
 
 from typing import Any
@@ -21,14 +22,14 @@ class Strip(np.ndarray[Any, Any]):
 
 
 def new(shape: tuple[int, ...], dtype: DType) -> Array:
-    """Zeros (N, C, H, W) on a strip of their own."""
+    """Zeros (N, C, H, W) on a strip of their own, with one more pixel at both ends."""
     n, channels, height, width = shape
-    pixels = n * (height + 1) * (width + 1)
-    owner = Strip(((pixels + 2 * _margin(width)) * channels,), dtype)
+    run = n * (width + 1) * channels
+    owner = Strip(((height + 2) * run + 2 * channels,), dtype)
     owner[:] = 0
-    row, size = (width + 1) * channels, owner.itemsize
-    strides = ((height + 1) * row * size, size, row * size, channels * size)
-    return np.ndarray(shape, dtype, owner, _margin(width) * channels * size, strides)
+    size = owner.itemsize
+    strides = ((width + 1) * channels * size, size, run * size, channels * size)
+    return np.ndarray(shape, dtype, owner, (channels + run) * size, strides)
 
 
 def laid(x: Array) -> bool:
@@ -36,17 +37,17 @@ def laid(x: Array) -> bool:
     return type(x.base) is Strip
 
 
-def pictures(x: Array) -> Array:
-    """The strip under `x` with its borders: (N, H + 1, W + 1, C), contiguous."""
-    n, channels, height, width = x.shape
-    shape = (n, height + 1, width + 1, channels)
-    return np.ndarray(shape, x.dtype, x.base, _margin(width) * channels * x.itemsize)
-
-
 def rows(x: Array) -> Array:
-    """The same, a row of pixels a row: (N (H + 1), (W + 1) C)."""
+    """The strip under `x`, a row of all pictures a row, zeros above and below: (H + 2, N (W + 1) C)."""
     n, channels, height, width = x.shape
-    return pictures(x).reshape(n * (height + 1), (width + 1) * channels)
+    shape = (height + 2, n * (width + 1) * channels)
+    return np.ndarray(shape, x.dtype, x.base, channels * x.itemsize)
+
+
+def pictures(x: Array) -> Array:
+    """The strip under `x` with its zero column, without the rows of zeros: (H, N, W + 1, C), contiguous."""
+    n, channels, height, width = x.shape
+    return rows(x)[1:-1].reshape(height, n, width + 1, channels)
 
 
 def memory(x: Array) -> Array:
@@ -56,46 +57,47 @@ def memory(x: Array) -> Array:
 
 def positions(x: Array) -> Array:
     """The strip under `x` as a list of pixels (position, C), up to a whole number of thirds."""
-    _, channels, _, width = x.shape
-    shape = (PHASES * _thirds(x), channels)
-    return np.ndarray(shape, x.dtype, x.base, _margin(width) * channels * x.itemsize)
+    shape = (PHASES * thirds(x), x.shape[1])
+    return np.ndarray(shape, x.dtype, x.base, _first(x) * x.itemsize)
+
+
+def border(x: Array) -> Array:
+    """The zero column of each picture, which has to be cleared after a pass over all positions."""
+    return pictures(x)[:, :, -1]
 
 
 def windows(x: Array) -> Array:
-    """The three pixels that a kernel row sees: (kernel row, phase, position / 3, 3 C), a view.
+    """Each pixel with its neighbours: (phase, position / 3, 3 C), a view.
 
-    [v, r, q] are the pixels p - 1, p, p + 1 in the row v - 1 below position p = 3 q + r.
+    [r, q] are the pixels p - 1, p, p + 1 at position p = 3 q + r, up to a whole number of thirds.
     """
-    _, channels, _, width = x.shape
-    row, size = (width + 1) * channels, x.itemsize
-    start = (_margin(width) * channels - row - channels) * size
-    strides = (row * size, channels * size, PHASES * channels * size, size)
-    return np.ndarray((3, PHASES, _thirds(x), 3 * channels), x.dtype, x.base, start, strides)
+    _, channels, *_ = x.shape
+    start = _first(x) - channels
+    shape, strides = (PHASES, thirds(x), 3 * channels), (channels, PHASES * channels, 1)
+    return np.ndarray(shape, x.dtype, x.base, start * x.itemsize, [x.itemsize * step for step in strides])
 
 
 def taps(x: Array) -> Array:
     """What each of the nine taps sees: (kernel row, kernel column, C, position), a view."""
     n, channels, height, width = x.shape
-    row, size = (width + 1) * channels, x.itemsize
-    start = (_margin(width) * channels - row - channels) * size
-    shape = (3, 3, channels, n * (height + 1) * (width + 1))
-    strides = (row * size, channels * size, size, channels * size)
-    return np.ndarray(shape, x.dtype, x.base, start, strides)
+    run = n * (width + 1) * channels
+    start = _first(x) - run - channels
+    shape, strides = (3, 3, channels, n * height * (width + 1)), (run, channels, 1, channels)
+    return np.ndarray(shape, x.dtype, x.base, start * x.itemsize, [x.itemsize * step for step in strides])
 
 
-def borders(x: Array) -> list[Array]:
-    """What has to be zero around the pictures: the rows below, the columns on the right, and the end."""
-    _, _, height, width = x.shape
-    body = pictures(x)
-    end = positions(x)[len(body) * body.shape[1] * body.shape[2] :]
-    return [border for border in (body[:, height], body[:, :height, width], end) if border.size]
+def by_phase(pixels: Array) -> Array:
+    """A contiguous list of pixels (3 q, C) as windows are ordered: (phase, q, C), a view."""
+    return pixels.reshape(-1, PHASES, pixels.shape[1]).swapaxes(0, 1)
 
 
-def _margin(width: int) -> int:
-    """Pixels at each end: what the taps see beyond a corner, and what completes a third."""
-    return width + 2 + PHASES
-
-
-def _thirds(x: Array) -> int:
+def thirds(x: Array) -> int:
+    """A third of the positions of `x`, rounded up."""
     n, _, height, width = map(int, x.shape)
-    return -(-n * (height + 1) * (width + 1) // PHASES)
+    return -(-n * height * (width + 1) // PHASES)
+
+
+def _first(x: Array) -> int:
+    """Where the first pixel of the first picture is."""
+    n, channels, _, width = x.shape
+    return channels + n * (width + 1) * channels

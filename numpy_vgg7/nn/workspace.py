@@ -53,7 +53,7 @@ class Workspace:
     ) -> None:
         self.reuse = reuse
         self._arrays: dict[Any, Array] = {}
-        self._filled: set[str] = scratch._filled if scratch else set()
+        self._filled: set[tuple[str, tuple[int, ...]]] = scratch._filled if scratch else set()
         self._programs: dict[object, tuple[list[Operation], Any, tuple[Any, ...]]] = {}
         self._record: list[Operation] | None = None
         self.scratch = scratch or self
@@ -118,9 +118,9 @@ class Workspace:
     def once(self, name: str, shape: tuple[int, ...], dtype: DType, fill: Callable[[Array], None]) -> Array:
         """An array that `fill` fills once a batch, for all shards of a thread."""
         out = self.scratch.array(name, shape, dtype)
-        if not self.reuse or name not in self._filled:
+        if not self.reuse or (name, shape) not in self._filled:
             fill(out)
-            self._filled.add(name)
+            self._filled.add((name, shape))
         return out
 
     def begin(self) -> None:
