@@ -7,6 +7,7 @@ import numpy as np
 
 from numpy_vgg7.nn import strip
 from numpy_vgg7.nn.arrays import Array
+from numpy_vgg7.nn.products import multiply
 from numpy_vgg7.nn.workspace import Workspace
 
 
@@ -17,14 +18,14 @@ def correlate(x: Array, kernel: Array, out: Array, workspace: Workspace) -> None
     """
     columns = _columns(x, workspace)
     pixels = strip.positions(out)[: columns.shape[1]]
-    workspace.do(np.matmul, columns.T, kernel.reshape(len(columns), -1), out=pixels)
+    multiply(workspace.do, columns.T, kernel.reshape(len(columns), -1), pixels)
 
 
 def correlate_pairs(x: Array, d_out: Array, d_kernel: Array, workspace: Workspace) -> None:
     """d_kernel[u,v,c,o] = sum over n,i,j of x[n,c,i+u-1,j+v-1] * d_out[n,o,i,j]; both on strips."""
     columns = _columns(x, workspace)
     pixels = strip.positions(d_out)[: columns.shape[1]]
-    workspace.do(np.matmul, columns, pixels, out=d_kernel.reshape(len(columns), -1))
+    multiply(workspace.do, columns, pixels, d_kernel.reshape(len(columns), -1))
 
 
 def _columns(x: Array, workspace: Workspace) -> Array:

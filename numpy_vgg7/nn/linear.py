@@ -6,16 +6,16 @@ import numpy as np
 
 from numpy_vgg7.nn.arrays import Array, Arrays, Gradients, Product
 from numpy_vgg7.nn.layer import Layer
+from numpy_vgg7.nn.products import multiply
 from numpy_vgg7.nn.workspace import FRESH, Workspace
-
-THREAD_WORTH = 32  # rows or columns; fewer are done before a thread has woken up
 
 
 @dataclass(frozen=True)
 class Linear(Layer):
     """x @ weight.T + bias: (N, in) -> (N, out), `weight` (out, in) and `bias` (out,) as in PyTorch.
 
-    Threads share the work by rows or columns of the weight, so nothing is to be added up afterwards.
+    In memory, outputs and gradients lie feature by feature, the whole batch side by side: a BLAS multiplies
+    a large matrix by a narrow one a quarter faster than the other way round.
     """
 
     in_features: int
@@ -30,24 +30,16 @@ class Linear(Layer):
     def forward(self, params: Arrays, x: Array, workspace: Workspace = FRESH) -> tuple[Array, Array]:
         """out[n,o] = bias[o] + sum over i of weight[o,i] * x[n,i]; the cache is `x`."""
         weight, dtype = params["weight"], np.result_type(x, *params.values())
-        out = workspace.array(self.name, (len(x), self.out_features), dtype)
-
-        def outputs(part: slice) -> None:
-            workspace.do(np.matmul, x, weight[part].T, out=out[:, part])
-
-        workspace.split(self.out_features, outputs, THREAD_WORTH)
+        out = workspace.array(self.name, (self.out_features, len(x)), dtype).T
+        multiply(workspace.do, weight, x.T, out.T)
         if self.bias:
-            workspace.do(np.add, out, params["bias"], out=out)
+            workspace.do(np.add, out.T, params["bias"][:, None], out=out.T)
         return out, x
 
     def d_x(self, params: Arrays, x: Array, d_out: Array, workspace: Workspace = FRESH) -> Array:
-        """d_x[n,i] = sum over o of d_out[n,o] * weight[o,i]"""
-        d_x = workspace.array(f"{self.name}.d_x", x.shape, d_out.dtype)
-
-        def inputs(part: slice) -> None:
-            workspace.do(np.matmul, d_out, params["weight"][:, part], out=d_x[:, part])
-
-        workspace.split(self.in_features, inputs, THREAD_WORTH)
+        """d_x[n,i] = sum over o of weight[o,i] * d_out[n,o]"""
+        d_x = workspace.array(f"{self.name}.d_x", (self.in_features, len(x)), d_out.dtype).T
+        multiply(workspace.do, params["weight"].T, d_out.T, d_x.T)
         return d_x
 
     def gradients(self, params: Arrays, x: Array, d_out: Array, workspace: Workspace = FRESH) -> Gradients:

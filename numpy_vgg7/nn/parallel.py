@@ -1,11 +1,13 @@
-"""The engine: convolutions in shards of a few images over threads, linear layers on the whole batch."""
+"""The engine: every thread takes its images all the way there and back, in shards where maps are large."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
-from numpy_vgg7.nn.arrays import Array, Arrays, Gradients, Labels, dense
+from numpy_vgg7.nn.arrays import Array, Arrays, Gradients, Labels, Product, dense
 from numpy_vgg7.nn.conv import Conv2d
 from numpy_vgg7.nn.layer import Layer
 from numpy_vgg7.nn.loss import cross_entropy, cross_entropy_backward, softmax
@@ -14,9 +16,13 @@ from numpy_vgg7.nn.pooling import Flatten
 from numpy_vgg7.nn.threads import Team
 from numpy_vgg7.nn.workspace import Workspace, in_one
 
-# Images times channels in a shard: what a layer works on stays in the second-level cache. Fewer than
-# LEAST images would leave more time between the array operations than in them.
-SHARD, LEAST = 512, 4
+# Numbers in the largest feature map of a shard. With more, what a layer works on leaves the second-level
+# cache; with fewer, threads spend their time on waiting for the interpreter between short operations.
+SHARD = 200_000
+LEAST = 4  # images in a shard
+# Numbers that NumPy copies at a time where the runs of its operands are shorter. With the usual 8,192 it
+# copies rows that need no copying, and leaves the first-level cache.
+BUFFER = 2048
 
 
 class Pass(NamedTuple):
@@ -37,17 +43,28 @@ class Pass(NamedTuple):
         return _whole(outs), _whole(self.d_activations)
 
 
+class _Part(NamedTuple):
+    """The pass of the images that one thread takes."""
+
+    tapes: list[list[Step]]  # of each shard
+    d_activations: list[Arrays]
+    head: list[Step]
+    d_head: Arrays
+    probs: Array
+    sums: Arrays  # gradients of the convolutions
+    gradients: Gradients  # of the linear layers
+
+
 class Engine:
     """Runs a network on batches of any size. With `reuse`, results last until the next call.
 
-    Each thread takes shards that follow each other, and what the threads found is added up in order, so
+    Each thread takes images that follow each other, and what the threads found is added up in order, so
     no result depends on which of them is faster.
     """
 
     def __init__(self, layers: Sequence[Layer], threads: int = 1, reuse: bool = True) -> None:
         cut = 1 + next(index for index, layer in enumerate(layers) if isinstance(layer, Flatten))
         self._spatial, self._head = layers[:cut], layers[cut:]
-        self._shard = shard_size(layers)
         self._reuse = reuse
         self._threads = threads
         self._workspaces: dict[tuple[int, ...], Workspace] = {}
@@ -59,67 +76,80 @@ class Engine:
         """The last layer's output (N, classes), with nothing kept for a way back."""
         workspace = self._begin(params, x)
         shards = self._shards(x)
-        flats: list[Array] = [x] * len(shards)
+        found: dict[int, Array] = {}
 
         def there(part: slice) -> None:
             own = self._of_thread(part)
             own.begin()
-            for index, shard in enumerate(shards[part], part.start):
+            first, last = shards[part.start].start, shards[part.stop - 1].stop
+            for shard in shards[part]:
                 images = own.lay("input", x[shard])
-                key = "logits", len(images), index == part.start
-                out = own.replay(key, forward, self._spatial, params, images, own)[-1].out
-                flats[index] = out.copy() if len(shards) > 1 else out
+                out = own.replay(("logits", len(images)), forward, self._spatial, params, images, own)[-1].out
+                if shard.start == first:
+                    flat = own.array("flats", (last - first, out.shape[1]), out.dtype)
+                np.copyto(flat[shard.start - first : shard.stop - first], out)
+            head = own.replay(("head", len(flat)), forward, self._head, params, flat, own)
+            found[part.start] = head[-1].out
 
-        workspace.split(len(shards), there, 1)
-        flat = _joined(flats, workspace)
-        head = workspace.replay(("logits", len(x)), forward, self._head, params, flat, workspace)
-        logits: Array = head[-1].out
-        return logits
+        with _buffers():
+            workspace.split(len(shards), there, 1)
+        return _joined("logits", [found[start] for start in sorted(found)], workspace)
 
     def propagate(self, params: Arrays, x: Array, labels: Labels, to_input: bool = False) -> Pass:
         """Loss and gradients of a batch (N, 1, H, W); those of the images only with `to_input`."""
         workspace = self._begin(params, x)
         shards = self._shards(x)
-        tapes: list[list[Step]] = [[] for _ in shards]
-        d_activations: list[Arrays] = [{} for _ in shards]
-        sums: dict[int, Arrays] = {}
-        there_and_back = len(x), to_input
+        found: dict[int, _Part] = {}
 
-        def there(part: slice) -> None:
-            self._of_thread(part).begin()
-            for index, shard in enumerate(shards[part], part.start):
-                own = self._of_shard(part, index)
-                images = own.lay("input", x[shard])
-                key = "forward", there_and_back
-                tapes[index] = own.replay(key, forward, self._spatial, params, images, own)
+        def there_and_back(part: slice) -> None:
+            found[part.start] = self._part(part, shards, params, x, labels, to_input)
 
-        def back(part: slice) -> None:
-            own = self._of_thread(part)
-            total: Arrays = {}
-            for index, shard in enumerate(shards[part], part.start):
-                key = "backward", there_and_back, index
-                found = own.replay(key, _back, tapes[index], params, d_flat, shard, own, to_input, total)
-                d_activations[index], total = found
-            sums[part.start] = total
+        with _buffers():
+            workspace.split(len(shards), there_and_back, 1)
+            parts = [found[start] for start in sorted(found)]
+            total = parts[0].sums
+            for other in parts[1:]:
+                _added(total, other.sums, workspace)
+            gradients = {
+                name: _united(name, [part.gradients[name] for part in parts], workspace)
+                for name in parts[0].gradients
+            }
+        logits = _joined("logits", [part.head[-1].out for part in parts], workspace)
+        return Pass(
+            cross_entropy(logits, labels),
+            _joined("probs", [part.probs for part in parts], workspace),
+            [tape for part in parts for tape in part.tapes] + [part.head for part in parts],
+            [arrays for part in parts for arrays in part.d_activations] + [part.d_head for part in parts],
+            total | gradients,
+        )
 
-        workspace.split(len(shards), there, 1)
-        flat = _joined([tape[-1].out for tape in tapes], workspace)
-        key = "forward", there_and_back
-        head = workspace.replay(key, forward, self._head, params, flat, workspace)
+    def _part(
+        self, part: slice, shards: list[slice], params: Arrays, x: Array, labels: Labels, to_input: bool
+    ) -> _Part:
+        """Some of the shards, there and back."""
+        thread = self._of_thread(part)
+        thread.begin()
+        first, last = shards[part.start].start, shards[part.stop - 1].stop
+        key = len(x), to_input
+        workspaces = [self._of_shard(part, index) for index in range(part.start, part.stop)]
+        tapes = []
+        for shard, own in zip(shards[part], workspaces, strict=True):
+            images = own.lay("input", x[shard])
+            tapes.append(own.replay(("forward", key), forward, self._spatial, params, images, own))
+        flat = _joined("flat", [tape[-1].out for tape in tapes], thread)
+        head = thread.replay(("forward", key), forward, self._head, params, flat, thread)
         logits = head[-1].out
         probs = softmax(logits)
-        d_logits = workspace.array("d_logits", logits.shape, logits.dtype)
-        np.copyto(d_logits, cross_entropy_backward(probs, labels, len(labels)))
-        key = "backward", there_and_back
-        d_head, gradients = workspace.replay(key, backward, head, params, d_logits, workspace)
-        d_flat = d_head["input"]
-        workspace.split(len(shards), back, 1)
-        total, *others = (sums[start] for start in sorted(sums))
-        for other in others:
-            _added(total, other, workspace)
-        d_head = {name: d_out for name, d_out in d_head.items() if name != "input"}
-        loss = cross_entropy(logits, labels)
-        return Pass(loss, probs, [*tapes, head], [*d_activations, d_head], total | gradients)
+        d_logits = thread.like("d_logits", logits)
+        np.copyto(d_logits, cross_entropy_backward(probs, labels[first:last], len(labels)))
+        d_head, gradients = thread.replay(("backward", key), backward, head, params, d_logits, thread)
+        d_flat, d_head = d_head["input"], {name: d for name, d in d_head.items() if name != "input"}
+        d_activations, sums = [], {}
+        for shard, own, tape in zip(shards[part], workspaces, tapes, strict=True):
+            rows = slice(shard.start - first, shard.stop - first)
+            d_maps, sums = own.replay(("backward", key), _back, tape, params, d_flat, rows, own, to_input, sums)
+            d_activations.append(d_maps)
+        return _Part(tapes, d_activations, head, d_head, probs, sums, gradients)
 
     def _begin(self, params: Arrays, x: Array) -> Workspace:
         """The workspace for the whole of a batch. Records of other parameters than these are dropped."""
@@ -135,7 +165,8 @@ class Engine:
         return self.shared if len(x) > LEAST else self.alone
 
     def _shards(self, x: Array) -> list[slice]:
-        size = min(self._shard, max(LEAST, -(-len(x) // self._threads)))
+        of_thread = max(LEAST, -(-len(x) // self._threads))
+        size = -(-of_thread // max(1, round(of_thread / shard_size(self._spatial, x.shape[2]))))
         return [slice(start, min(start + size, len(x))) for start in range(0, len(x), size)]
 
     def _of_thread(self, part: slice) -> Workspace:
@@ -153,19 +184,40 @@ def _whole(shards: list[Arrays]) -> Arrays:
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
-def shard_size(layers: Sequence[Layer]) -> int:
+def shard_size(layers: Sequence[Layer], image_size: int) -> int:
     """Images in a shard of a large batch."""
-    widest = max(layer.out_channels for layer in layers if isinstance(layer, Conv2d))
-    return max(LEAST, SHARD // widest)
+    first = [layer.out_channels for layer in layers if isinstance(layer, Conv2d)][:2]  # then comes a pool
+    return max(LEAST, round(SHARD / (max(first) * image_size**2)))
 
 
-def _joined(parts: list[Array], workspace: Workspace) -> Array:
-    """The outputs of the shards, one under the other."""
+@contextmanager
+def _buffers() -> Iterator[None]:
+    before = np.setbufsize(BUFFER)
+    try:
+        yield
+    finally:
+        np.setbufsize(before)
+
+
+def _joined(name: str, parts: list[Array], workspace: Workspace) -> Array:
+    """The rows of all parts, one under the other; in memory they lie as those of the first."""
     if len(parts) == 1:
         return parts[0]
-    rows = sum(len(part) for part in parts)
-    out = workspace.array("joined", (rows, *parts[0].shape[1:]), parts[0].dtype)
-    return np.concatenate(parts, out=out)
+    shape = (sum(len(part) for part in parts), parts[0].shape[1])
+    if parts[0].flags.c_contiguous:
+        return np.concatenate(parts, out=workspace.array(name, shape, parts[0].dtype))
+    out = workspace.array(name, shape[::-1], parts[0].dtype)
+    return np.concatenate([part.T for part in parts], axis=1, out=out).T
+
+
+def _united(name: str, parts: list[Array | Product], workspace: Workspace) -> Array | Product:
+    """A gradient of the whole batch from those of its parts: a sum, or the factors of one product."""
+    first, *others = parts
+    if isinstance(first, Product):
+        return Product(*(_joined(f"{name}.{side}", [part[side] for part in parts], workspace) for side in (0, 1)))
+    for other in others:
+        workspace.do(np.add, first, other, out=first)
+    return first
 
 
 def _back(

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from numpy_vgg7.nn.arrays import Array, Arrays, Product
+from numpy_vgg7.nn.products import multiply
 from numpy_vgg7.nn.workspace import FRESH, Do, Workspace
 
 SHARES = 64  # of every parameter, for threads to take
 BLOCK = 65536  # numbers updated at a time: what is computed for them stays in the cache
+PIECE = 8  # rows at least, and a multiple: `multiply` cuts a product into equal pieces
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class SGD:
                     whole, speed, gradient = whole.T, speed.T, Product(gradient.right, gradient.left)
                 scaled = plain and isinstance(gradient, Product)
                 if scaled:  # a small factor instead of the large gradient
-                    left = workspace.array(f"sgd.{name}.{shares.start}", gradient[0].shape, rates.dtype)
+                    left = workspace.like(f"sgd.{name}.{shares.start}", gradient[0])
                     workspace.do(np.multiply, gradient[0], rate, out=left)
                     gradient = Product(left, gradient[1])
                 for part in _blocks(whole, shares):
@@ -75,7 +77,7 @@ class SGD:
                     shape = (2, *parameter.shape)
                     step, product = workspace.array(f"sgd.{shares.start}", shape, parameter.dtype)
                     if isinstance(gradient, Product):
-                        workspace.do(gradient.rows, part, step)
+                        multiply(workspace.do, gradient.left[:, part].T, gradient.right, step)
                     else:
                         workspace.do(np.copyto, step, gradient[part])
                     if not scaled:
@@ -109,5 +111,5 @@ class SGD:
 def _blocks(parameter: Array, shares: slice) -> list[slice]:
     """Its rows in some shares of all, in runs of about BLOCK numbers."""
     start, stop = (len(parameter) * share // SHARES for share in (shares.start, shares.stop))
-    rows = max(1, BLOCK * len(parameter) // parameter.size)
+    rows = max(PIECE, BLOCK * len(parameter) // parameter.size // PIECE * PIECE)
     return [slice(row, min(row + rows, stop)) for row in range(start, stop, rows)]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy_vgg7.nn.arrays import Array, DType
 
 PHASES = 3  # windows of three pixels overlap, unless they start at every third
+PIECES = 16  # a third of the positions is rounded up to a multiple, to be cut into pieces
 
 
 class Strip(np.ndarray[Any, Any]):
@@ -22,10 +23,10 @@ class Strip(np.ndarray[Any, Any]):
 
 
 def new(shape: tuple[int, ...], dtype: DType) -> Array:
-    """Zeros (N, C, H, W) on a strip of their own, with one more pixel at both ends."""
+    """Zeros (N, C, H, W) on a strip of their own, with some pixels more at both ends."""
     n, channels, height, width = shape
     run = n * (width + 1) * channels
-    owner = Strip(((height + 2) * run + 2 * channels,), dtype)
+    owner = Strip(((height + 2) * run + (2 + PHASES * PIECES) * channels,), dtype)
     owner[:] = 0
     size = owner.itemsize
     strides = ((width + 1) * channels * size, size, run * size, channels * size)
@@ -56,7 +57,7 @@ def memory(x: Array) -> Array:
 
 
 def positions(x: Array) -> Array:
-    """The strip under `x` as a list of pixels (position, C), up to a whole number of thirds."""
+    """The strip under `x` as a list of pixels (position, C), up to three whole thirds."""
     shape = (PHASES * thirds(x), x.shape[1])
     return np.ndarray(shape, x.dtype, x.base, _first(x) * x.itemsize)
 
@@ -69,7 +70,7 @@ def border(x: Array) -> Array:
 def windows(x: Array) -> Array:
     """Each pixel with its neighbours: (phase, position / 3, 3 C), a view.
 
-    [r, q] are the pixels p - 1, p, p + 1 at position p = 3 q + r, up to a whole number of thirds.
+    [r, q] are the pixels p - 1, p, p + 1 at position p = 3 q + r.
     """
     _, channels, *_ = x.shape
     start = _first(x) - channels
@@ -92,9 +93,9 @@ def by_phase(pixels: Array) -> Array:
 
 
 def thirds(x: Array) -> int:
-    """A third of the positions of `x`, rounded up."""
+    """A third of the positions of `x`, rounded up to a multiple of PIECES."""
     n, _, height, width = map(int, x.shape)
-    return -(-n * height * (width + 1) // PHASES)
+    return -(-n * height * (width + 1) // (PHASES * PIECES)) * PIECES
 
 
 def _first(x: Array) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 
 from numpy_vgg7.nn import correlation, strip
 from numpy_vgg7.nn.arrays import Array
+from numpy_vgg7.nn.products import multiply
 from numpy_vgg7.nn.workspace import Workspace
 
 FEW = 4  # channels: with no more than those, products of matrices are too thin to pay
@@ -32,25 +33,27 @@ def correlate(x: Array, kernel: Array, out: Array, workspace: Workspace) -> None
     if not fits(kernel, x.shape[2]):
         correlation.correlate(x, kernel, out, workspace)
         return
+    n, _, height, width = out.shape
     kernels = workspace.scratch.array("kernels", (4, 3 * x.shape[1], out.shape[1]), kernel.dtype)
     matrix = np.array(KERNELS, kernel.real.dtype)
     workspace.do(np.matmul, matrix, kernel.reshape(3, -1), out=kernels.reshape(4, -1))
-    pixels = workspace.scratch.array("m", (2, strip.PHASES * _thirds(x), out.shape[1]), out.dtype)
     y = strip.rows(out)[1:-1]
     y0, y1 = y[0::2], y[1::2]
-    m, m1 = (one[: y0.size // out.shape[1]].reshape(y0.shape) for one in pixels)
+    shape = n, out.shape[1], height // 2, width
+    on_strips = [workspace.scratch.images(name, shape, out.dtype) for name in ("m", "m1")]
+    m, m1 = (strip.rows(one)[1:-1] for one in on_strips)
 
     def product(number: int, into: Array) -> None:
-        tile = _tile(number, x, workspace)
-        workspace.do(np.matmul, strip.windows(tile), kernels[number], out=strip.by_phase(into))
+        windows = strip.windows(_tile(number, x, workspace))
+        multiply(workspace.do, windows, kernels[number], strip.by_phase(strip.positions(into)))
 
-    product(0, pixels[0])
-    product(1, pixels[1])
+    product(0, on_strips[0])
+    product(1, on_strips[1])
     workspace.do(np.add, m, m1, out=y0)
-    product(2, pixels[0])
+    product(2, on_strips[0])
     workspace.do(np.add, y0, m, out=y0)
     workspace.do(np.subtract, m1, m, out=y1)
-    product(3, pixels[0])
+    product(3, on_strips[0])
     workspace.do(np.subtract, y1, m, out=y1)
 
 
@@ -78,7 +81,7 @@ def correlate_pairs(x: Array, d_out: Array, d_kernel: Array, workspace: Workspac
     for number, operation in enumerate(backwards):
         workspace.do(*operation)
         tile = _tile(number, x, workspace)
-        workspace.do(np.matmul, strip.windows(tile).swapaxes(1, 2), strip.by_phase(strip.positions(d_m)), out=parts)
+        multiply(workspace.do, strip.windows(tile).swapaxes(1, 2), strip.by_phase(strip.positions(d_m)), parts)
         workspace.do(np.add.reduce, parts, axis=0, out=d_kernels[number])
     matrix = np.array(KERNELS, d_kernel.dtype)
     workspace.do(np.matmul, matrix.T, d_kernels.reshape(4, -1), out=d_kernel.reshape(3, -1))
@@ -93,8 +96,3 @@ def _tile(number: int, x: Array, workspace: Workspace) -> Array:
     workspace.do(operation, d[one : one + height : 2], d[other : other + height : 2], out=strip.rows(tile)[1:-1])
     return tile
 
-
-def _thirds(x: Array) -> int:
-    """Thirds of the positions in every other row."""
-    n, _, height, width = map(int, x.shape)
-    return -(-n * height // 2 * (width + 1) // strip.PHASES)
