@@ -257,9 +257,7 @@ class VGG7:
     def descend(self, x: Array, labels: Labels, sgd: SGD, velocity: Arrays, scale: float = 1.0) -> Pass:
         """`back_propagate`, and one step of `sgd` with what it found. Changes `params` and `velocity`."""
         with self._lock:
-            done = self._engine.propagate(self.params, x, labels)
-            sgd.step(self.params, done.gradients, velocity, scale, self._engine.workspace(x))
-        return done
+            return self._engine.descend(self.params, x, labels, sgd, velocity, scale)
 
     def release(self) -> None:
         """Give back the memory that batches have used, and forget what was recorded of them."""

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
 from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
@@ -17,7 +16,7 @@ from numpy_vgg7.nn.arrays import Array, Arrays, Gradients, Labels
 from numpy_vgg7.nn.layer import Layer
 from numpy_vgg7.nn.loss import cross_entropy, cross_entropy_backward, softmax
 from numpy_vgg7.nn.network import own_params
-from numpy_vgg7.nn.parallel import shard_size
+from numpy_vgg7.nn.parallel import shards
 from numpy_vgg7.nn.pooling import Flatten
 from numpy_vgg7.nn.workspace import Workspace
 from numpy_vgg7.vgg7 import VGG7
@@ -40,7 +39,7 @@ class Stage(NamedTuple):
 def profile(row: Row = USUAL, rounds: int = ROUNDS) -> list[Stage]:
     """The stages of a training step in the order of the layers, medians. The BLAS has one thread, too."""
     (batch,) = row.batches()
-    stepper = _Stepper(VGG7(row.config), row.batch_size)
+    stepper = _Stepper(VGG7(row.config), batch[0])
     spent: dict[tuple[str, str], list[float]] = defaultdict(list)
     with threadpool_limits(1, user_api="blas"):
         for _ in range(WARM_UP + rounds):
@@ -56,7 +55,7 @@ def profile(row: Row = USUAL, rounds: int = ROUNDS) -> list[Stage]:
 class _Stepper:
     """Takes a training step as the engine does, but nothing is replayed: a watch is held to every call."""
 
-    def __init__(self, model: VGG7, batch_size: int) -> None:
+    def __init__(self, model: VGG7, images: Array) -> None:
         self.model = model
         self.velocity = RATES.init(model.params)
         self.seconds: dict[tuple[str, str], float] = defaultdict(float)

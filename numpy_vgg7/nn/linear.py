@@ -30,7 +30,7 @@ class Linear(Layer):
     def forward(self, params: Arrays, x: Array, workspace: Workspace = FRESH) -> tuple[Array, Array]:
         """out[n,o] = bias[o] + sum over i of weight[o,i] * x[n,i]; the cache is `x`."""
         weight, dtype = params["weight"], np.result_type(x, *params.values())
-        out = workspace.array(self.name, (self.out_features, len(x)), dtype).T
+        out = workspace.array(self.name, (len(x), self.out_features), dtype, order="F")
         multiply(workspace.do, weight, x.T, out.T)
         if self.bias:
             workspace.do(np.add, out.T, params["bias"][:, None], out=out.T)
@@ -38,25 +38,14 @@ class Linear(Layer):
 
     def d_x(self, params: Arrays, x: Array, d_out: Array, workspace: Workspace = FRESH) -> Array:
         """d_x[n,i] = sum over o of weight[o,i] * d_out[n,o]"""
-        d_x = workspace.array(f"{self.name}.d_x", (self.in_features, len(x)), d_out.dtype).T
+        d_x = workspace.array(f"{self.name}.d_x", x.shape, d_out.dtype, order="F")
         multiply(workspace.do, params["weight"].T, d_out.T, d_x.T)
         return d_x
 
     def gradients(self, params: Arrays, x: Array, d_out: Array, workspace: Workspace = FRESH) -> Gradients:
         """d_weight[o,i] = sum over n of d_out[n,o] * x[n,i],   d_bias[o] = sum over n of d_out[n,o]"""
-        gradients: Gradients = {"weight": Product(*self._factors(d_out, x, workspace))}
+        gradients: Gradients = {"weight": Product(d_out, x)}
         if self.bias:
             gradients["bias"] = workspace.array(f"{self.name}.d_bias", d_out.shape[1:], d_out.dtype)
             workspace.do(np.add.reduce, d_out, axis=0, out=gradients["bias"])
         return gradients
-
-    def _factors(self, d_out: Array, x: Array, workspace: Workspace) -> tuple[Array, Array]:
-        """Both, for one image with a row of zeros below: a BLAS is slow where there is nothing to sum."""
-        if len(x) > 1:
-            return d_out, x
-        left = workspace.array(f"{self.name}.left", (2, self.out_features), d_out.dtype)
-        right = workspace.array(f"{self.name}.right", (2, self.in_features), x.dtype)
-        for two, one in ((left, d_out), (right, x)):
-            two[1] = 0
-            workspace.do(np.copyto, two[0], one[0])
-        return left, right

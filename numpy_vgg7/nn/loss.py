@@ -27,8 +27,8 @@ def softmax(logits: Array) -> Array:
 
 def cross_entropy(logits: Array, labels: Labels) -> Array:
     """Mean over the batch of -log p[n, labels[n]]: logits (N, K), labels (N,) -> a scalar array."""
-    loss: Array = -log_softmax(logits)[np.arange(len(labels)), labels].mean()
-    return np.asarray(loss)
+    log_probs = log_softmax(logits)[np.arange(len(labels)), labels]
+    return np.asarray(-log_probs.sum() / len(labels))
 
 
 def cross_entropy_backward(probs: Array, labels: Labels, batch_size: int) -> Array:

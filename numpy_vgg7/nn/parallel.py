@@ -1,28 +1,39 @@
-"""The engine: every thread takes its images all the way there and back, in shards where maps are large."""
+"""The engine: a pass over a batch as three rounds of tasks for threads, in shards where maps are large."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from numpy_vgg7.nn.arrays import Array, Arrays, Gradients, Labels, Product, dense
+from numpy_vgg7.nn.arrays import Array, Arrays, DType, Gradients, Labels, Product, dense
 from numpy_vgg7.nn.conv import Conv2d
 from numpy_vgg7.nn.layer import Layer
 from numpy_vgg7.nn.loss import cross_entropy, cross_entropy_backward, softmax
-from numpy_vgg7.nn.network import Step, backward, forward
+from numpy_vgg7.nn.network import Step, backward, forward, parameter_shapes
 from numpy_vgg7.nn.pooling import Flatten
-from numpy_vgg7.nn.threads import Team
-from numpy_vgg7.nn.workspace import Workspace, in_one
+from numpy_vgg7.nn.sgd import SGD
+from numpy_vgg7.nn.threads import Task, Team, one_by_one
+from numpy_vgg7.nn.workspace import Workspace
 
-# Numbers in the largest feature map of a shard. With more, what a layer works on leaves the second-level
-# cache; with fewer, threads spend their time on waiting for the interpreter between short operations.
+# Numbers in the largest feature map of a shard. With more, what a layer works on leaves the caches; with
+# fewer, threads spend their time on waiting for the interpreter between short operations.
 SHARD = 200_000
-LEAST = 4  # images in a shard
+# What is worth a second thread: numbers in the largest feature map of its images, and multiplications of the
+# linear layers' pass there. With less, two threads get into each other's way.
+MAPS_WORTH = 100_000
+HEAD_WORTH = 2_000_000
+SHARES = 4  # of the linear layers' update, for each thread: whoever is done with his maps takes another
 # Numbers that NumPy copies at a time where the runs of its operands are shorter. With the usual 8,192 it
 # copies rows that need no copying, and leaves the first-level cache.
 BUFFER = 2048
+
+T = TypeVar("T")
+V = TypeVar("V")
+Beside = Callable[[Gradients], list[Task]]
 
 
 class Pass(NamedTuple):
@@ -33,161 +44,208 @@ class Pass(NamedTuple):
 
     loss: Array  # a scalar: mean cross-entropy
     probs: Array  # (N, classes)
-    tapes: list[list[Step]]  # of each shard, then of the linear part
+    tapes: list[list[Step]]  # of each shard, then of the linear layers
     d_activations: list[Arrays]  # likewise: by layer name, and "input"
     gradients: Gradients  # keyed like params
 
     def activations(self) -> tuple[Arrays, Arrays]:
         """Every layer's output for the whole batch, and the gradient of the loss by it."""
         outs = [{step.layer.name: step.out for step in tape} for tape in self.tapes]
-        return _whole(outs), _whole(self.d_activations)
+        return _joined(outs), _joined(self.d_activations)
 
 
-class _Part(NamedTuple):
-    """The pass of the images that one thread takes."""
+class _Plan(NamedTuple):
+    """How a batch is shared out, and what several tasks write into: a row for each image."""
 
-    tapes: list[list[Step]]  # of each shard
-    d_activations: list[Arrays]
-    head: list[Step]
-    d_head: Arrays
+    maps: list[list[slice]]  # the shards of each task
+    heads: list[slice]  # the images of each task
+    run: Callable[[Sequence[Task]], None]
+    flat: Array  # what the linear layers begin with
+    d_flat: Array
+    logits: Array
     probs: Array
-    sums: Arrays  # gradients of the convolutions
-    gradients: Gradients  # of the linear layers
+    factors: dict[str, Product]  # the gradients of the linear layers' weights
 
 
 class Engine:
     """Runs a network on batches of any size. With `reuse`, results last until the next call.
 
-    Each thread takes images that follow each other, and what the threads found is added up in order, so
-    no result depends on which of them is faster.
+    Three rounds: the convolutions there; the linear layers there and back; the convolutions back. In each,
+    threads take tasks, a range of images each. What several tasks add to is added up in the order of the
+    images, so no result depends on who does what when.
     """
 
     def __init__(self, layers: Sequence[Layer], threads: int = 1, reuse: bool = True) -> None:
         cut = 1 + next(index for index, layer in enumerate(layers) if isinstance(layer, Flatten))
-        self._spatial, self._head = layers[:cut], layers[cut:]
-        self._reuse = reuse
+        self._maps, self._head = layers[:cut], layers[cut:]
+        weights = {layer.name: layer.shapes()["weight"] for layer in self._head if layer.shapes()}
+        self._weights: dict[str, tuple[int, ...]] = weights
         self._threads = threads
-        self._workspaces: dict[tuple[int, ...], Workspace] = {}
-        self.alone = Workspace(reuse)
-        self.shared = Workspace(reuse, split=Team(threads).split if threads > 1 else in_one)
+        self._run = Team(threads).run if threads > 1 else one_by_one
+        self._workspace = Workspace(reuse)
+        self._plans: dict[tuple[Any, ...], _Plan] = {}
         self._params: list[Array] = []
 
     def logits(self, params: Arrays, x: Array) -> Array:
         """The last layer's output (N, classes), with nothing kept for a way back."""
-        workspace = self._begin(params, x)
-        shards = self._shards(x)
-        found: dict[int, Array] = {}
+        self._begin(params)
+        whole, plan, key = self._workspace, self._plan(params, x), ("logits", len(x))
+        flat, logits = plan.flat, plan.logits
 
-        def there(part: slice) -> None:
-            own = self._of_thread(part)
+        def there(part: list[slice]) -> None:
+            own = whole.part(("maps", part[0].start))
             own.begin()
-            first, last = shards[part.start].start, shards[part.stop - 1].stop
-            for shard in shards[part]:
-                images = own.lay("input", x[shard])
-                out = own.replay(("logits", len(images)), forward, self._spatial, params, images, own)[-1].out
-                if shard.start == first:
-                    flat = own.array("flats", (last - first, out.shape[1]), out.dtype)
-                np.copyto(flat[shard.start - first : shard.stop - first], out)
-            head = own.replay(("head", len(flat)), forward, self._head, params, flat, own)
-            found[part.start] = head[-1].out
+            for shard in part:
+                key = "logits", shard.stop - shard.start
+                tape = own.replay(key, forward, self._maps, params, own.lay("input", x[shard]), own)
+                np.copyto(flat[shard], tape[-1].out)
+
+        def head(images: slice) -> None:
+            own = whole.part(("head", images.start))
+            tape = own.replay(key, _head, self._head, params, flat, images, own)
+            np.copyto(logits[images], tape[-1].out)
 
         with _buffers():
-            workspace.split(len(shards), there, 1)
-        return _joined("logits", [found[start] for start in sorted(found)], workspace)
+            plan.run([partial(there, part) for part in plan.maps])
+            plan.run([partial(head, images) for images in plan.heads])
+        return logits
 
-    def propagate(self, params: Arrays, x: Array, labels: Labels, to_input: bool = False) -> Pass:
-        """Loss and gradients of a batch (N, 1, H, W); those of the images only with `to_input`."""
-        workspace = self._begin(params, x)
-        shards = self._shards(x)
-        found: dict[int, _Part] = {}
+    def propagate(
+        self, params: Arrays, x: Array, labels: Labels, to_input: bool = False, beside: Beside | None = None
+    ) -> Pass:
+        """Loss and gradients of a batch (N, 1, H, W); those of the images only with `to_input`.
 
-        def there_and_back(part: slice) -> None:
-            found[part.start] = self._part(part, shards, params, x, labels, to_input)
+        `beside` makes tasks out of the linear layers' gradients, to be done beside the last round.
+        """
+        self._begin(params)
+        whole, plan, key = self._workspace, self._plan(params, x), (len(x), to_input)
+        flat, d_flat, logits, probs = plan.flat, plan.d_flat, plan.logits, plan.probs
+        tapes: dict[int, list[Step]] = {}
+        d_maps: dict[int, Arrays] = {}
+        totals: dict[int, Arrays] = {}
+        heads: dict[int, tuple[list[Step], Arrays, Gradients]] = {}
+
+        def there(part: list[slice]) -> None:
+            thread = whole.part(("maps", part[0].start))
+            thread.begin()
+            for shard in part:
+                own = thread.part(shard.start, thread)
+                work = self._maps, params, own.lay("input", x[shard]), own
+                tapes[shard.start] = own.replay(("forward", key), forward, *work)
+                np.copyto(flat[shard], tapes[shard.start][-1].out)
+
+        def head(images: slice) -> None:
+            own = whole.part(("head", images.start))
+            tape = own.replay(("forward", key), _head, self._head, params, flat, images, own)
+            np.copyto(logits[images], tape[-1].out)
+            probs[images] = softmax(logits[images])
+            d_logits = own.like("d_logits", tape[-1].out)
+            np.copyto(d_logits, cross_entropy_backward(probs[images], labels[images], len(labels)))
+            work = tape, params, d_logits, d_flat, plan.factors, images, own
+            heads[images.start] = tape, *own.replay(("backward", key), _head_back, *work)
+
+        def back(part: list[slice]) -> None:
+            thread = whole.part(("maps", part[0].start))
+            total: Arrays = {}
+            for shard in part:
+                own = thread.part(shard.start, thread)
+                work = tapes[shard.start], params, d_flat, shard, own, to_input, total
+                d_maps[shard.start], total = own.replay(("backward", key), _maps_back, *work)
+            totals[part[0].start] = total
 
         with _buffers():
-            workspace.split(len(shards), there_and_back, 1)
-            parts = [found[start] for start in sorted(found)]
-            total = parts[0].sums
-            for other in parts[1:]:
-                _added(total, other.sums, workspace)
-            gradients = {
-                name: _united(name, [part.gradients[name] for part in parts], workspace)
-                for name in parts[0].gradients
-            }
-        logits = _joined("logits", [part.head[-1].out for part in parts], workspace)
+            plan.run([partial(there, part) for part in plan.maps])
+            plan.run([partial(head, images) for images in plan.heads])
+            head_tapes, d_heads, of_heads = zip(*_in_order(heads), strict=True)
+            gradients = _united(of_heads)
+            updates = beside(gradients) if beside else []
+            plan.run([partial(back, part) for part in plan.maps] + updates)
         return Pass(
             cross_entropy(logits, labels),
-            _joined("probs", [part.probs for part in parts], workspace),
-            [tape for part in parts for tape in part.tapes] + [part.head for part in parts],
-            [arrays for part in parts for arrays in part.d_activations] + [part.d_head for part in parts],
-            total | gradients,
+            probs,
+            [*_in_order(tapes), *head_tapes],
+            [*_in_order(d_maps), *d_heads],
+            _united(_in_order(totals)) | gradients,
         )
 
-    def _part(
-        self, part: slice, shards: list[slice], params: Arrays, x: Array, labels: Labels, to_input: bool
-    ) -> _Part:
-        """Some of the shards, there and back."""
-        thread = self._of_thread(part)
-        thread.begin()
-        first, last = shards[part.start].start, shards[part.stop - 1].stop
-        key = len(x), to_input
-        workspaces = [self._of_shard(part, index) for index in range(part.start, part.stop)]
-        tapes = []
-        for shard, own in zip(shards[part], workspaces, strict=True):
-            images = own.lay("input", x[shard])
-            tapes.append(own.replay(("forward", key), forward, self._spatial, params, images, own))
-        flat = _joined("flat", [tape[-1].out for tape in tapes], thread)
-        head = thread.replay(("forward", key), forward, self._head, params, flat, thread)
-        logits = head[-1].out
-        probs = softmax(logits)
-        d_logits = thread.like("d_logits", logits)
-        np.copyto(d_logits, cross_entropy_backward(probs, labels[first:last], len(labels)))
-        d_head, gradients = thread.replay(("backward", key), backward, head, params, d_logits, thread)
-        d_flat, d_head = d_head["input"], {name: d for name, d in d_head.items() if name != "input"}
-        d_activations, sums = [], {}
-        for shard, own, tape in zip(shards[part], workspaces, tapes, strict=True):
-            rows = slice(shard.start - first, shard.stop - first)
-            d_maps, sums = own.replay(("backward", key), _back, tape, params, d_flat, rows, own, to_input, sums)
-            d_activations.append(d_maps)
-        return _Part(tapes, d_activations, head, d_head, probs, sums, gradients)
+    def descend(
+        self, params: Arrays, x: Array, labels: Labels, sgd: SGD, velocity: Arrays, scale: float = 1.0
+    ) -> Pass:
+        """`propagate`, and a step of `sgd`: with threads, the linear layers' beside the last round."""
+        names: list[str] = []
 
-    def _begin(self, params: Arrays, x: Array) -> Workspace:
-        """The workspace for the whole of a batch. Records of other parameters than these are dropped."""
+        def update(gradients: Gradients) -> list[Task]:
+            names.extend(gradients)
+            return sgd.tasks(*_of(names, params, gradients, velocity), scale, self._workspace, SHARES * self._threads)
+
+        if len(self._plan(params, x).heads) == 1:
+            done = self.propagate(params, x, labels)
+            sgd.step(params, done.gradients, velocity, scale, self._workspace)
+        else:
+            done = self.propagate(params, x, labels, beside=update)
+            rest = [name for name in params if name not in names]
+            sgd.step(*_of(rest, params, done.gradients, velocity), scale, self._workspace)
+        return done
+
+    def _begin(self, params: Arrays) -> None:
+        """Records of other parameters than these are dropped."""
         current = list(params.values())
         if list(map(id, current)) != list(map(id, self._params)):
             self._params = current
-            for workspace in (self.alone, self.shared, *self._workspaces.values()):
-                workspace.forget()
-        return self.workspace(x)
+            self._workspace.forget()
 
-    def workspace(self, x: Array) -> Workspace:
-        """For work on the whole of a batch: with threads, unless the batch is a single shard."""
-        return self.shared if len(x) > LEAST else self.alone
+    def _plan(self, params: Arrays, x: Array) -> _Plan:
+        """The plan for batches of this shape and parameters of this dtype."""
+        key = x.shape, x.dtype, next(iter(params.values())).dtype
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._new_plan(x, np.result_type(*key[1:]))
+            if self._workspace.reuse:
+                self._plans[key] = plan
+        return plan
 
-    def _shards(self, x: Array) -> list[slice]:
-        of_thread = max(LEAST, -(-len(x) // self._threads))
-        size = -(-of_thread // max(1, round(of_thread / shard_size(self._spatial, x.shape[2]))))
-        return [slice(start, min(start + size, len(x))) for start in range(0, len(x), size)]
-
-    def _of_thread(self, part: slice) -> Workspace:
-        return self._workspaces.setdefault((part.start,), Workspace(self._reuse))
-
-    def _of_shard(self, part: slice, index: int) -> Workspace:
-        scratch = self._of_thread(part)
-        return self._workspaces.setdefault((part.start, index), Workspace(self._reuse, scratch))
-
-
-def _whole(shards: list[Arrays]) -> Arrays:
-    """The arrays of all shards by name, one under the other."""
-    names = dict.fromkeys(name for arrays in shards for name in arrays)
-    parts = {name: [arrays[name] for arrays in shards if name in arrays] for name in names}
-    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    def _new_plan(self, x: Array, dtype: DType) -> _Plan:
+        n, numbers, work = len(x), _largest(self._maps, x), sum(map(prod, self._weights.values()))
+        maps = _ranges(0, n, min(self._threads, n * numbers // MAPS_WORTH))
+        heads = _ranges(0, n, min(self._threads, n * work // HEAD_WORTH))
+        shapes = list(self._weights.values())
+        flat, d_flat = np.empty((2, n, shapes[0][1]), dtype)
+        logits, probs = np.empty((2, n, shapes[-1][0]), dtype)
+        factors = {}
+        for name, (outputs, inputs) in self._weights.items():
+            left = np.empty((n, outputs), dtype, order="F")
+            factors[f"{name}.weight"] = Product(left, np.empty((n, inputs), dtype) if factors else flat)
+        run = self._run if max(len(maps), len(heads)) > 1 else one_by_one
+        cut = [shards(self._maps, x, images) for images in maps]
+        return _Plan(cut, heads, run, flat, d_flat, logits, probs, factors)
 
 
-def shard_size(layers: Sequence[Layer], image_size: int) -> int:
-    """Images in a shard of a large batch."""
-    first = [layer.out_channels for layer in layers if isinstance(layer, Conv2d)][:2]  # then comes a pool
-    return max(LEAST, round(SHARD / (max(first) * image_size**2)))
+def shards(layers: Sequence[Layer], x: Array, images: slice) -> list[slice]:
+    """A range of the images of a batch in shards of equal size, up to one image."""
+    numbers = (images.stop - images.start) * _largest(layers, x)
+    return _ranges(images.start, images.stop, round(numbers / SHARD))
+
+
+def _largest(layers: Sequence[Layer], x: Array) -> int:
+    """Numbers in the largest feature map of an image: before the first pool."""
+    channels = [layer.out_channels for layer in layers if isinstance(layer, Conv2d)]
+    return max(channels[:2]) * x.shape[2] * x.shape[3]
+
+
+def _ranges(start: int, stop: int, count: int) -> list[slice]:
+    """A range cut into `count` ranges of equal size, up to one; at least one, and none of them empty."""
+    count = max(1, min(count, stop - start))
+    bounds = [start + (stop - start) * index // count for index in range(count + 1)]
+    return [slice(*bound) for bound in pairwise(bounds)]
+
+
+def _of(names: list[str], *arrays: Mapping[str, V]) -> list[dict[str, V]]:
+    return [{name: one[name] for name in names} for one in arrays]
+
+
+def _in_order(found: dict[int, T]) -> list[T]:
+    """What tasks found, in the order of the images they began with."""
+    return [found[start] for start in sorted(found)]
 
 
 @contextmanager
@@ -199,28 +257,35 @@ def _buffers() -> Iterator[None]:
         np.setbufsize(before)
 
 
-def _joined(name: str, parts: list[Array], workspace: Workspace) -> Array:
-    """The rows of all parts, one under the other; in memory they lie as those of the first."""
-    if len(parts) == 1:
-        return parts[0]
-    shape = (sum(len(part) for part in parts), parts[0].shape[1])
-    if parts[0].flags.c_contiguous:
-        return np.concatenate(parts, out=workspace.array(name, shape, parts[0].dtype))
-    out = workspace.array(name, shape[::-1], parts[0].dtype)
-    return np.concatenate([part.T for part in parts], axis=1, out=out).T
+def _head(
+    layers: Sequence[Layer], params: Arrays, flat: Array, images: slice, workspace: Workspace
+) -> list[Step]:
+    """The linear layers' way there of some images."""
+    return forward(layers, params, flat[images], workspace)
 
 
-def _united(name: str, parts: list[Array | Product], workspace: Workspace) -> Array | Product:
-    """A gradient of the whole batch from those of its parts: a sum, or the factors of one product."""
-    first, *others = parts
-    if isinstance(first, Product):
-        return Product(*(_joined(f"{name}.{side}", [part[side] for part in parts], workspace) for side in (0, 1)))
-    for other in others:
-        workspace.do(np.add, first, other, out=first)
-    return first
+def _head_back(
+    tape: list[Step],
+    params: Arrays,
+    d_logits: Array,
+    d_flat: Array,
+    factors: dict[str, Product],
+    images: slice,
+    workspace: Workspace,
+) -> tuple[Arrays, Gradients]:
+    """Their way back; what the whole batch needs of it goes into `d_flat` and `factors`."""
+    d_activations, gradients = backward(tape, params, d_logits, workspace)
+    workspace.do(np.copyto, d_flat[images], d_activations.pop("input"))
+    for name, gradient in gradients.items():
+        if isinstance(gradient, Product):
+            for whole, own in zip(factors[name], gradient, strict=True):
+                if own.base is not whole:
+                    workspace.do(np.copyto, whole[images], own)
+            gradients[name] = factors[name]
+    return d_activations, gradients
 
 
-def _back(
+def _maps_back(
     tape: list[Step],
     params: Arrays,
     d_flat: Array,
@@ -244,3 +309,20 @@ def _added(total: Arrays, more: Arrays, workspace: Workspace) -> Arrays:
         for name, gradient in more.items():
             workspace.do(np.add, total[name], gradient, out=total[name])
     return total
+
+
+def _united(parts: Sequence[Gradients]) -> Gradients:
+    """Gradients added up, in the first of the parts; products are the whole batch's already."""
+    first, *others = parts
+    for other in others:
+        for name, gradient in other.items():
+            if not isinstance(gradient, Product):
+                np.add(first[name], gradient, out=first[name])
+    return first
+
+
+def _joined(parts: list[Arrays]) -> Arrays:
+    """The arrays of all parts by name, one under the other."""
+    names = dict.fromkeys(name for arrays in parts for name in arrays)
+    rows = {name: [arrays[name] for arrays in parts if name in arrays] for name in names}
+    return {name: np.concatenate(arrays) for name, arrays in rows.items()}

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from numpy_vgg7.nn.arrays import Array, Arrays, Product
 from numpy_vgg7.nn.products import multiply
+from numpy_vgg7.nn.threads import Task
 from numpy_vgg7.nn.workspace import FRESH, Do, Workspace
 
-SHARES = 64  # of every parameter, for threads to take
 BLOCK = 65536  # numbers updated at a time: what is computed for them stays in the cache
 PIECE = 8  # rows at least, and a multiple: `multiply` cuts a product into equal pieces
 
@@ -45,12 +46,30 @@ class SGD:
         workspace: Workspace = FRESH,
     ) -> None:
         """Update `params` and `velocity` in place; `scale` multiplies both rates (a schedule)."""
-        dtype = next(iter(params.values())).dtype
-        rates = workspace.array("rates", (len(params),), dtype)
-        rates[:] = [scale * self.rate(name) for name in params]
-        key = "sgd", self, *params
+        for task in self.tasks(params, gradients, velocity, scale, workspace):
+            task()
+
+    def tasks(
+        self,
+        params: Arrays,
+        gradients: Mapping[str, Array | Product],
+        velocity: Arrays,
+        scale: float = 1.0,
+        workspace: Workspace = FRESH,
+        shares: int = 1,
+    ) -> list[Task]:
+        """A step in `shares` parts, to be done in any order: some rows of every large parameter each."""
+        names = tuple(params)
+        rates = workspace.array(f"rates {names[0]}", (len(names),), next(iter(params.values())).dtype)
+        rates[:] = [scale * self.rate(name) for name in names]
         arrays = dict(params), dict(gradients), dict(velocity)  # as they are now
-        workspace.replay(key, self._step, *arrays, rates, workspace)
+        tasks = []
+        for share in range(shares):
+            own = workspace.part(("sgd", share))
+            tasks.append(
+                partial(own.replay, (self, names), self._step, *arrays, rates, slice(share, shares), own)
+            )
+        return tasks
 
     def _step(
         self,
@@ -58,33 +77,32 @@ class SGD:
         gradients: Mapping[str, Array | Product],
         velocity: Arrays,
         rates: Array,
+        share: slice,
         workspace: Workspace,
     ) -> None:
         plain = not (self.momentum or self.weight_decay)
-
-        def update(shares: slice) -> None:
-            for index, (name, whole) in enumerate(params.items()):
-                gradient, rate, speed = gradients[name], rates[index : index + 1], velocity[name]
-                if whole.flags.f_contiguous and isinstance(gradient, Product):  # by the rows in memory
-                    whole, speed, gradient = whole.T, speed.T, Product(gradient.right, gradient.left)
-                scaled = plain and isinstance(gradient, Product)
+        for index, (name, whole) in enumerate(params.items()):
+            gradient, rate, speed = gradients[name], rates[index : index + 1], velocity[name]
+            if whole.flags.f_contiguous and isinstance(gradient, Product):  # by the rows in memory
+                whole, speed, gradient = whole.T, speed.T, Product(gradient.right, gradient.left)
+            scaled = plain and isinstance(gradient, Product)
+            if isinstance(gradient, Product):
+                gradient = _summable(gradient, name, workspace)
                 if scaled:  # a small factor instead of the large gradient
-                    left = workspace.like(f"sgd.{name}.{shares.start}", gradient[0])
-                    workspace.do(np.multiply, gradient[0], rate, out=left)
-                    gradient = Product(left, gradient[1])
-                for part in _blocks(whole, shares):
-                    parameter = whole[part]
-                    shape = (2, *parameter.shape)
-                    step, product = workspace.array(f"sgd.{shares.start}", shape, parameter.dtype)
-                    if isinstance(gradient, Product):
-                        multiply(workspace.do, gradient.left[:, part].T, gradient.right, step)
-                    else:
-                        workspace.do(np.copyto, step, gradient[part])
-                    if not scaled:
-                        self.to_step(workspace.do, parameter, speed[part], rate, step, product)
-                    workspace.do(np.subtract, parameter, step, out=parameter)
-
-        workspace.split(SHARES, update, 1)
+                    left = workspace.like(f"{name}.scaled", gradient.left)
+                    workspace.do(np.multiply, gradient.left, rate, out=left)
+                    gradient = Product(left, gradient.right)
+            for part in _blocks(whole, share):
+                parameter = whole[part]
+                shape = (2, *parameter.shape)
+                step, product = workspace.array("step", shape, parameter.dtype)
+                if isinstance(gradient, Product):
+                    multiply(workspace.do, gradient.left[:, part].T, gradient.right, step)
+                else:
+                    workspace.do(np.copyto, step, gradient[part])
+                if not scaled:
+                    self.to_step(workspace.do, parameter, speed[part], rate, step, product)
+                workspace.do(np.subtract, parameter, step, out=parameter)
 
     def to_step(
         self, do: Do, parameter: Array, velocity: Array, rate: Array, step: Array, product: Array
@@ -108,8 +126,23 @@ class SGD:
         do(np.multiply, step, rate, out=step)
 
 
-def _blocks(parameter: Array, shares: slice) -> list[slice]:
-    """Its rows in some shares of all, in runs of about BLOCK numbers."""
-    start, stop = (len(parameter) * share // SHARES for share in (shares.start, shares.stop))
+def _summable(gradient: Product, name: str, workspace: Workspace) -> Product:
+    """The same; for one image with a row of zeros below: a BLAS is slow where there is nothing to sum."""
+    if len(gradient.left) > 1:
+        return gradient
+    factors = []
+    for side, one in zip(Product._fields, gradient, strict=True):
+        two = workspace.array(f"{name}.{side}", (2, one.shape[1]), one.dtype)
+        two[1] = 0
+        workspace.do(np.copyto, two[0], one[0])
+        factors.append(two)
+    return Product(*factors)
+
+
+def _blocks(parameter: Array, share: slice) -> list[slice]:
+    """The rows of a share of all, in runs of about BLOCK numbers; small parameters are the first share's."""
     rows = max(PIECE, BLOCK * len(parameter) // parameter.size // PIECE * PIECE)
+    if len(parameter) <= rows:
+        return [slice(0, len(parameter))] if share.start == 0 else []
+    start, stop = (len(parameter) * end // share.stop for end in (share.start, share.start + 1))
     return [slice(row, min(row + rows, stop)) for row in range(start, stop, rows)]

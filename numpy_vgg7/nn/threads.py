@@ -1,14 +1,20 @@
-"""Threads that share a range of work with the one that asks."""
+"""Threads that share tasks with the one that asks."""
 
 import os
 import weakref
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
-from itertools import pairwise
 from threading import Lock, Thread
 
-Task = Callable[[slice], None]
+Task = Callable[[], object]
+
+
+def one_by_one(tasks: Sequence[Task]) -> None:
+    """Do all tasks here."""
+    for task in tasks:
+        task()
 
 
 class Helper:
@@ -65,19 +71,17 @@ class Team:
         self._helpers = [Helper() for _ in range(self._threads - 1)]
         weakref.finalize(self, _dismiss, self._helpers)
 
-    def split(self, length: int, task: Task, least: int = 1) -> None:
-        """Run `task` on equal parts of a range, one a thread, of `least` or more; the first in this one."""
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Do all tasks, which are taken in order by whoever is free. Raises what a task raises."""
         if os.getpid() != self._process:
             self._hire()  # threads don't live on in a forked process
-        parts = max(1, min(self._threads, length // least))
-        bounds = [length * part // parts for part in range(parts + 1)]
-        first, *others = (slice(*bound) for bound in pairwise(bounds))
+        pending = deque(tasks)
         working = []
         try:
-            for helper, part in zip(self._helpers, others, strict=False):
-                helper.start(partial(copy_context().run, task, part))  # NumPy's error settings go along
+            for helper in self._helpers[: len(tasks) - 1]:
+                helper.start(partial(copy_context().run, _work, pending))  # NumPy's settings go along
                 working.append(helper)
-            task(first)
+            _work(pending)
         finally:
             errors = [helper.finish() for helper in working]
         try:
@@ -85,6 +89,20 @@ class Team:
                 raise error
         finally:
             errors.clear()  # an error holds on to all that was there when it was raised
+
+
+def _work(pending: deque[Task]) -> None:
+    """Take tasks until there are none. After an error, nobody begins another."""
+    try:
+        while pending:
+            try:
+                task = pending.popleft()
+            except IndexError:  # somebody else was faster
+                return
+            task()
+    except BaseException:
+        pending.clear()
+        raise
 
 
 def _dismiss(helpers: list[Helper]) -> None:

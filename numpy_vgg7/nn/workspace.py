@@ -7,21 +7,15 @@ the following ones replay the list, without the Python in between.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from numpy_vgg7.nn import strip
 from numpy_vgg7.nn.arrays import Array, DType
-from numpy_vgg7.nn.threads import Task
 
 Operation = Callable[[], Any]
 Do = Callable[..., None]
-
-
-def in_one(length: int, task: Task, least: int = 1) -> None:
-    """Run `task` on all of a range at once."""
-    task(slice(0, length))
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -31,9 +25,10 @@ def _same(one: Any, other: Any) -> bool:
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+        return list(one) == list(other) and _same(tuple(one.values()), tuple(other.values()))
     if isinstance(one, tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all(a is b or _same(a, b) for a, b in pairs)
     return isinstance(one, (bool, int, slice)) and one == other
 
 
@@ -41,23 +36,24 @@ class Workspace:
     """Hands out arrays by name. With `reuse`, the second request for a name gets the same memory.
 
     `scratch` is for what a layer needs for a moment only; shards that run one after the other share it.
-    `split(length, task, least)` runs a task on parts of a range, `least` or more a part, in threads
-    where there are any.
     """
 
-    def __init__(
-        self,
-        reuse: bool,
-        scratch: "Workspace | None" = None,
-        split: Callable[[int, Task, int], None] = in_one,
-    ) -> None:
+    def __init__(self, reuse: bool, scratch: "Workspace | None" = None) -> None:
         self.reuse = reuse
         self._arrays: dict[Any, Array] = {}
         self._filled: set[tuple[str, tuple[int, ...]]] = scratch._filled if scratch else set()
         self._programs: dict[object, tuple[list[Operation], Any, tuple[Any, ...]]] = {}
+        self._parts: dict[object, Workspace] = {}
         self._record: list[Operation] | None = None
         self.scratch = scratch or self
-        self.split = split
+
+    def part(self, key: object, scratch: "Workspace | None" = None) -> "Workspace":
+        """A workspace of its own for a part of the work."""
+        if not self.reuse:
+            return Workspace(False, scratch)
+        if key not in self._parts:
+            self._parts[key] = Workspace(True, scratch)
+        return self._parts[key]
 
     def do(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Run an array operation that writes into arrays of this workspace.
@@ -73,7 +69,7 @@ class Workspace:
 
         Arrays are the same if they are the same object, so its results must depend on nothing else.
         """
-        if not self.reuse or self.split is not in_one:  # what threads did together is not one list
+        if not self.reuse:
             return work(*args)
         if key in self._programs:
             operations, result, before = self._programs[key]
@@ -92,10 +88,12 @@ class Workspace:
     def forget(self) -> None:
         """Drop the records: the next pass works on other parameters."""
         self._programs.clear()
+        for part in self._parts.values():
+            part.forget()
 
-    def array(self, name: str, shape: tuple[int, ...], dtype: DType) -> Array:
+    def array(self, name: str, shape: tuple[int, ...], dtype: DType, order: Literal["C", "F"] = "C") -> Array:
         """An array with anything in it."""
-        return self._get((name, shape, dtype), lambda: np.empty(shape, dtype))
+        return self._get((name, shape, dtype, order), lambda: np.empty(shape, dtype, order))
 
     def images(self, name: str, shape: tuple[int, ...], dtype: DType) -> Array:
         """An array (N, C, H, W) on a strip, with anything in it but zero borders."""

@@ -155,7 +155,7 @@ FORWARD = (
          ("shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))",
           "np.log(np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True) + 1e-3)")),
     _one("loss summed, gradient averaged", "loss forward", NN + "loss:cross_entropy",
-         (".mean()", ".sum()")),
+         ("-log_probs.sum() / len(labels)", "-log_probs.sum()")),
 )  # fmt: skip
 
 BACKWARD_CONV = (
