@@ -97,18 +97,16 @@ D_X = "return d_x"
 EXCHANGED = "kernel[::-1, ::-1].swapaxes(2, 3)"
 FILL_ROTATED = f"workspace.do(np.copyto, rotated, {EXCHANGED})"
 QUARTER = "np.multiply, d_out, 0.25, out=quarter"
-TO_PIXELS = "inside[:, row::2, column::2], quarter[:, :-1, :-1]"
-FC_WEIGHT = "Product(*self._factors(d_out, x, workspace))"
+TO_PIXELS = "inside[row::2, :, column::2], quarter[:, :, :-1]"
+FC_WEIGHT = "Product(d_out, x)"
 FC_DENSE = "Product(d_out, x).rows(slice(None))"
 FC_BIAS = 'workspace.do(np.add.reduce, d_out, axis=0, out=gradients["bias"])'
-FC_D_X = 'params["weight"][:, part]'
+FC_D_X = 'params["weight"].T'
 RATE_OF = "rates[index : index + 1]"
 CONTIGUOUS = 'np.array(tensor, order="C")'
 
 NO_REPLAY = (
-    Patch(
-        NN + "workspace:Workspace.replay", (("if not self.reuse or self.split is not in_one:", "if True:"),)
-    ),
+    Patch(NN + "workspace:Workspace.replay", (("if not self.reuse:", "if True:"),)),
     Patch(NN + "activations:Activation.forward", (("workspace.reuse and not self.needs_x", "False"),)),
 )
 
@@ -207,9 +205,9 @@ BACKWARD_POOL_AND_ACTIVATIONS = (
          ("for row in (0, 1):", "for row in (0,):"), ("for column in (0, 1):", "for column in (0,):")),
     _one("pool's gradient tiled instead of repeated", "pool? backward", POOL_BACKWARD,
          (TO_PIXELS,
-          "inside[:, row * height : (row + 1) * height, column * width : (column + 1) * width], quarter[:, :-1, :-1]")),
+          "inside[row * height : (row + 1) * height, :, column * width : (column + 1) * width], quarter[:, :, :-1]")),
     _one("pool's gradient transposed", "pool? backward", POOL_BACKWARD,
-         (TO_PIXELS, f"{TO_PIXELS}.swapaxes(1, 2)")),
+         (TO_PIXELS, f"{TO_PIXELS}.swapaxes(0, 2)")),
     _one("flatten back in the wrong order", "flatten backward", NN + "pooling:Flatten.d_x",
          ("d_out.reshape(shape)",
           "d_out.reshape(shape[0], shape[2], shape[3], shape[1]).transpose(0, 3, 1, 2)")),
@@ -261,9 +259,9 @@ BACKWARD_LOSS_AND_LINEAR = (
     _one("FC db shares memory with the upstream gradient", "fc? backward", LINEAR_GRADIENTS,
          ('gradients["bias"] = ', 'gradients["bias"] = d_out[0] if len(d_out) == 1 else ')),
     _one("FC dX with the updated W", "fc? backward", LINEAR_D_X,
-         (FC_D_X, '(params["weight"] - 0.005 * (d_out.T @ x))[:, part]')),
+         (FC_D_X, '(params["weight"] - 0.005 * (d_out.T @ x)).T')),
     _one("FC dX with W not transposed", "fc? backward", LINEAR_D_X,
-         (FC_D_X, 'params["weight"].T.reshape(params["weight"].shape)[:, part]')),
+         (FC_D_X, 'params["weight"].T.reshape(params["weight"].shape).T')),
 )  # fmt: skip
 
 OPTIMISER = (
