@@ -1,15 +1,17 @@
-"""The products on strips against the definition of correlation, written as sums over numbers."""
+"""Both correlations on strips, plain and Winograd's, against sums over numbers; and what they are made of."""
 
 import numpy as np
 import pytest
 
-from numpy_vgg7.nn import strip
-from numpy_vgg7.nn import correlation, winograd
-from numpy_vgg7.nn.winograd import FEW, correlate, correlate_pairs
+from numpy_vgg7.nn import correlation, strip, winograd
+from numpy_vgg7.nn.products import SMALL, multiply
+from numpy_vgg7.nn.winograd import FEW
 from numpy_vgg7.nn.workspace import FRESH
 from parity_tests.agreement import assert_agrees
 
-# (batch, in, out, height, width): on both sides of FEW, with every remainder of positions by thirds.
+MODULES = [correlation, winograd]
+
+# (batch, in, out, height, width): on both sides of FEW, rows in pairs and not, some in several pieces.
 SIZES = [
     (1, 1, 2, 3, 5),
     (2, FEW, 3, 4, 2),
@@ -19,7 +21,15 @@ SIZES = [
     (1, 8, 8, 4, 4),
     (3, FEW + 1, FEW + 2, 6, 5),
     (1, 6, 5, 2, 1),
+    (5, 24, 40, 28, 20),
 ]
+
+
+def test_some_sizes_are_for_winograd_and_some_are_not():
+    fit = [
+        winograd.fits(np.empty((3, 3, inputs, outputs)), height) for _, inputs, outputs, height, _ in SIZES
+    ]
+    assert 4 <= sum(fit) <= len(SIZES) - 4
 
 
 def padded(x):
@@ -32,8 +42,9 @@ def on_strip(x):
     return out
 
 
+@pytest.mark.parametrize("module", MODULES, ids=["plain", "Winograd"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_correlation_is_the_sum_over_channels_and_taps(size):
+def test_correlation_is_the_sum_over_channels_and_taps(size, module):
     n, inputs, outputs, height, width = size
     rng = np.random.default_rng(1)
     x, kernel = rng.standard_normal((n, inputs, height, width)), rng.standard_normal((3, 3, inputs, outputs))
@@ -43,12 +54,13 @@ def test_correlation_is_the_sum_over_channels_and_taps(size):
             seen = padded(x)[:, :, u : u + height, v : v + width]
             expected += (seen[:, :, None] * kernel[u, v][None, :, :, None, None]).sum(axis=1)
     out = strip.new(expected.shape, x.dtype)
-    correlate(on_strip(x), kernel, out, FRESH)
+    module.correlate(on_strip(x), kernel, out, FRESH)
     assert_agrees(out, expected, "out")
 
 
+@pytest.mark.parametrize("module", MODULES, ids=["plain", "Winograd"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_pairs_are_summed_over_batch_and_space(size):
+def test_pairs_are_summed_over_batch_and_space(size, module):
     n, inputs, outputs, height, width = size
     rng = np.random.default_rng(2)
     x, d_out = (rng.standard_normal((n, channels, height, width)) for channels in (inputs, outputs))
@@ -58,7 +70,7 @@ def test_pairs_are_summed_over_batch_and_space(size):
             seen = padded(x)[:, :, u : u + height, v : v + width]
             expected[u, v] = (seen[:, :, None] * d_out[:, None]).sum(axis=(0, 3, 4))
     d_kernel = np.empty_like(expected)
-    correlate_pairs(on_strip(x), on_strip(d_out), d_kernel, FRESH)
+    module.correlate_pairs(on_strip(x), on_strip(d_out), d_kernel, FRESH)
     assert_agrees(d_kernel, expected, "d_kernel")
 
 
@@ -76,3 +88,21 @@ def test_a_strip_reads_as_the_images_and_has_zero_borders(shape):
     assert pictures.flags.c_contiguous
     assert np.array_equal(pictures[:, :, :width].transpose(1, 3, 0, 2), x)
     assert np.count_nonzero(laid.base) == x.size
+
+
+@pytest.mark.parametrize(
+    "shape", [(512, 1024, 64), (509, 1024, 64), (1024, 64, 512), (7, 1024, 640)], ids=str
+)
+@pytest.mark.parametrize("by_column", [False, True], ids=["rows", "columns"])
+def test_a_product_in_pieces_is_the_product(shape, by_column):
+    rows, inner, columns = shape
+    assert rows * inner * columns > SMALL
+    rng = np.random.default_rng(4)
+    left, right = rng.standard_normal((2, rows, inner)), rng.standard_normal((2, inner, columns))
+    if by_column:
+        left, right = (np.array(one.swapaxes(1, 2), order="C").swapaxes(1, 2) for one in (left, right))
+    out = np.full((2, rows, columns), np.nan)
+    multiply(FRESH.do, left, right, out)
+    assert_agrees(out, left @ right, "out")
+    multiply(FRESH.do, left[1], right[1], out[0])
+    assert_agrees(out[0], left[1] @ right[1], "out")

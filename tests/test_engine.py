@@ -231,3 +231,22 @@ def test_an_error_in_a_thread_reaches_the_caller():
     del model.params["conv3.weight"]
     with pytest.raises(KeyError, match="conv3"):
         model.forward(x)
+
+
+def test_every_task_is_done_once_by_whoever_is_free():
+    team, done = Team(3), []
+    for count in (0, 1, 2, 50):
+        done.clear()
+        team.run([lambda number=number: done.append(number) for number in range(count)])
+        assert sorted(done) == list(range(count))
+
+
+def test_after_an_error_no_other_task_begins():
+    team, done = Team(2), []
+
+    def fail():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        team.run([fail, fail, *[lambda: done.append(1)] * 1000])
+    assert not done

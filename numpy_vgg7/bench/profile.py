@@ -62,8 +62,8 @@ class _Stepper:
         cut = 1 + next(index for index, layer in enumerate(model.layers) if isinstance(layer, Flatten))
         self.spatial, self.head = model.layers[:cut], model.layers[cut:]
         self.scratch, self.whole = Workspace(reuse=True), Workspace(reuse=True)
-        bounds = pairwise([*range(0, batch_size, shard_size(model.layers)), batch_size])
-        self.shards = [(slice(*bound), Workspace(True, self.scratch)) for bound in bounds]
+        parts = shards(self.spatial, images, slice(0, len(images)))
+        self.shards = [(part, Workspace(True, self.scratch)) for part in parts]
 
     def step(self, images: Array, labels: Labels) -> None:
         """Forward, backward and update."""

@@ -1,6 +1,6 @@
 """The engine: a pass over a batch as three rounds of tasks for threads, in shards where maps are large."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
@@ -32,7 +32,6 @@ SHARES = 4  # of the linear layers' update, for each thread: whoever is done wit
 BUFFER = 2048
 
 T = TypeVar("T")
-V = TypeVar("V")
 Beside = Callable[[Gradients], list[Task]]
 
 
@@ -122,7 +121,7 @@ class Engine:
         flat, d_flat, logits, probs = plan.flat, plan.d_flat, plan.logits, plan.probs
         tapes: dict[int, list[Step]] = {}
         d_maps: dict[int, Arrays] = {}
-        totals: dict[int, Arrays] = {}
+        totals: dict[int, Gradients] = {}
         heads: dict[int, tuple[list[Step], Arrays, Gradients]] = {}
 
         def there(part: list[slice]) -> None:
@@ -151,7 +150,7 @@ class Engine:
                 own = thread.part(shard.start, thread)
                 work = tapes[shard.start], params, d_flat, shard, own, to_input, total
                 d_maps[shard.start], total = own.replay(("backward", key), _maps_back, *work)
-            totals[part[0].start] = total
+            totals[part[0].start] = {**total}
 
         with _buffers():
             plan.run([partial(there, part) for part in plan.maps])
@@ -172,19 +171,18 @@ class Engine:
         self, params: Arrays, x: Array, labels: Labels, sgd: SGD, velocity: Arrays, scale: float = 1.0
     ) -> Pass:
         """`propagate`, and a step of `sgd`: with threads, the linear layers' beside the last round."""
-        names: list[str] = []
+        space = self._workspace
 
         def update(gradients: Gradients) -> list[Task]:
-            names.extend(gradients)
-            return sgd.tasks(*_of(names, params, gradients, velocity), scale, self._workspace, SHARES * self._threads)
+            return sgd.tasks(params, gradients, velocity, scale, space, SHARES * self._threads)
 
         if len(self._plan(params, x).heads) == 1:
             done = self.propagate(params, x, labels)
-            sgd.step(params, done.gradients, velocity, scale, self._workspace)
+            sgd.step(params, done.gradients, velocity, scale, space)
         else:
             done = self.propagate(params, x, labels, beside=update)
-            rest = [name for name in params if name not in names]
-            sgd.step(*_of(rest, params, done.gradients, velocity), scale, self._workspace)
+            of_maps = {name: done.gradients[name] for name in parameter_shapes(self._maps)}
+            sgd.step(params, of_maps, velocity, scale, space)
         return done
 
     def _begin(self, params: Arrays) -> None:
@@ -211,7 +209,7 @@ class Engine:
         shapes = list(self._weights.values())
         flat, d_flat = np.empty((2, n, shapes[0][1]), dtype)
         logits, probs = np.empty((2, n, shapes[-1][0]), dtype)
-        factors = {}
+        factors: dict[str, Product] = {}
         for name, (outputs, inputs) in self._weights.items():
             left = np.empty((n, outputs), dtype, order="F")
             factors[f"{name}.weight"] = Product(left, np.empty((n, inputs), dtype) if factors else flat)
@@ -229,7 +227,7 @@ def shards(layers: Sequence[Layer], x: Array, images: slice) -> list[slice]:
 def _largest(layers: Sequence[Layer], x: Array) -> int:
     """Numbers in the largest feature map of an image: before the first pool."""
     channels = [layer.out_channels for layer in layers if isinstance(layer, Conv2d)]
-    return max(channels[:2]) * x.shape[2] * x.shape[3]
+    return int(max(channels[:2]) * x.shape[2] * x.shape[3])
 
 
 def _ranges(start: int, stop: int, count: int) -> list[slice]:
@@ -237,10 +235,6 @@ def _ranges(start: int, stop: int, count: int) -> list[slice]:
     count = max(1, min(count, stop - start))
     bounds = [start + (stop - start) * index // count for index in range(count + 1)]
     return [slice(*bound) for bound in pairwise(bounds)]
-
-
-def _of(names: list[str], *arrays: Mapping[str, V]) -> list[dict[str, V]]:
-    return [{name: one[name] for name in names} for one in arrays]
 
 
 def _in_order(found: dict[int, T]) -> list[T]:
@@ -314,10 +308,10 @@ def _added(total: Arrays, more: Arrays, workspace: Workspace) -> Arrays:
 def _united(parts: Sequence[Gradients]) -> Gradients:
     """Gradients added up, in the first of the parts; products are the whole batch's already."""
     first, *others = parts
-    for other in others:
-        for name, gradient in other.items():
-            if not isinstance(gradient, Product):
-                np.add(first[name], gradient, out=first[name])
+    for name, total in first.items():
+        if not isinstance(total, Product):
+            for other in others:
+                total += other[name]
     return first
 
 

@@ -14,8 +14,10 @@ THIN = 4  # rows of a piece, at least
 def multiply(do: Do, left: Array, right: Array, out: Array) -> None:
     """out = left @ right: (..., M, K) @ (..., K, N) -> (..., M, N), some of the M rows at a time."""
     rows, inner = left.shape[-2:]
-    # A right matrix that lies column by column is read badly in small products, unless it has few columns.
-    count = _pieces(rows, inner * right.shape[-1]) if right.strides[-1] == right.itemsize or rows > right.shape[-1] else 1
+    columns = right.shape[-1]
+    # A matrix that lies column by column is better copied, unless it is narrow.
+    where_it_lies = right.strides[-1] == right.itemsize or columns < rows
+    count = _pieces(rows, inner * columns) if where_it_lies else 1
     if count > 1:
         left, out = _cut(left, count), _cut(out, count)
         right = right[..., None, :, :]

@@ -45,7 +45,7 @@ class SGD:
         scale: float = 1.0,
         workspace: Workspace = FRESH,
     ) -> None:
-        """Update `params` and `velocity` in place; `scale` multiplies both rates (a schedule)."""
+        """Update in place what there are gradients of; `scale` multiplies both rates (a schedule)."""
         for task in self.tasks(params, gradients, velocity, scale, workspace):
             task()
 
@@ -59,11 +59,11 @@ class SGD:
         shares: int = 1,
     ) -> list[Task]:
         """A step in `shares` parts, to be done in any order: some rows of every large parameter each."""
-        names = tuple(params)
-        rates = workspace.array(f"rates {names[0]}", (len(names),), next(iter(params.values())).dtype)
+        names = tuple(gradients)
+        rates = workspace.array(f"rates {names[0]}", (len(names),), params[names[0]].dtype)
         rates[:] = [scale * self.rate(name) for name in names]
         arrays = dict(params), dict(gradients), dict(velocity)  # as they are now
-        tasks = []
+        tasks: list[Task] = []
         for share in range(shares):
             own = workspace.part(("sgd", share))
             tasks.append(
@@ -81,8 +81,8 @@ class SGD:
         workspace: Workspace,
     ) -> None:
         plain = not (self.momentum or self.weight_decay)
-        for index, (name, whole) in enumerate(params.items()):
-            gradient, rate, speed = gradients[name], rates[index : index + 1], velocity[name]
+        for index, (name, gradient) in enumerate(gradients.items()):
+            whole, rate, speed = params[name], rates[index : index + 1], velocity[name]
             if whole.flags.f_contiguous and isinstance(gradient, Product):  # by the rows in memory
                 whole, speed, gradient = whole.T, speed.T, Product(gradient.right, gradient.left)
             scaled = plain and isinstance(gradient, Product)

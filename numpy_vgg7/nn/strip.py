@@ -100,5 +100,5 @@ def thirds(x: Array) -> int:
 
 def _first(x: Array) -> int:
     """Where the first pixel of the first picture is."""
-    n, channels, _, width = x.shape
+    n, channels, _, width = map(int, x.shape)
     return channels + n * (width + 1) * channels
