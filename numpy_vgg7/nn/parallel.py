@@ -176,13 +176,14 @@ class Engine:
         def update(gradients: Gradients) -> list[Task]:
             return sgd.tasks(params, gradients, velocity, scale, space, SHARES * self._threads)
 
-        if len(self._plan(params, x).heads) == 1:
-            done = self.propagate(params, x, labels)
-            sgd.step(params, done.gradients, velocity, scale, space)
-        else:
-            done = self.propagate(params, x, labels, beside=update)
-            of_maps = {name: done.gradients[name] for name in parameter_shapes(self._maps)}
-            sgd.step(params, of_maps, velocity, scale, space)
+        with _buffers():
+            if len(self._plan(params, x).heads) == 1:
+                done = self.propagate(params, x, labels)
+                sgd.step(params, done.gradients, velocity, scale, space)
+            else:
+                done = self.propagate(params, x, labels, beside=update)
+                of_maps = {name: done.gradients[name] for name in parameter_shapes(self._maps)}
+                sgd.step(params, of_maps, velocity, scale, space)
         return done
 
     def _begin(self, params: Arrays) -> None:
@@ -294,15 +295,10 @@ def _maps_back(
 
 
 def _added(total: Arrays, more: Arrays, workspace: Workspace) -> Arrays:
-    """Gradients added to a total, which is begun where there is none."""
-    if not total:
-        total = {name: workspace.like(f"{name}.sum", gradient) for name, gradient in more.items()}
-        for name, gradient in more.items():
-            workspace.do(np.copyto, total[name], gradient)
-    else:
-        for name, gradient in more.items():
-            workspace.do(np.add, total[name], gradient, out=total[name])
-    return total
+    """Gradients added to those of the shards before, in the memory of the first."""
+    for name, sum_of_name in total.items():
+        workspace.do(np.add, sum_of_name, more[name], out=sum_of_name)
+    return total or more
 
 
 def _united(parts: Sequence[Gradients]) -> Gradients:

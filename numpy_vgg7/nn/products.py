@@ -24,6 +24,14 @@ def multiply(do: Do, left: Array, right: Array, out: Array) -> None:
     do(np.matmul, left, right, out=out)
 
 
+def outer_product(do: Do, left: Array, right: Array, out: Array) -> None:
+    """out = left.T @ right: (N, M), (N, K) -> (M, K), which a BLAS is slow at where N is 1."""
+    if len(left) == 1:
+        do(np.multiply, left.T, right, out=out)
+    else:
+        multiply(do, left.T, right, out)
+
+
 def _pieces(rows: int, work: int) -> int:
     """Into how many equal pieces rows go, each row `work` multiplications; 1 where that cannot help."""
     for count in range(-(-rows * work // SMALL), rows // THIN + 1):

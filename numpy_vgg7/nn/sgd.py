@@ -7,11 +7,11 @@ from functools import partial
 import numpy as np
 
 from numpy_vgg7.nn.arrays import Array, Arrays, Product
-from numpy_vgg7.nn.products import multiply
+from numpy_vgg7.nn.products import outer_product
 from numpy_vgg7.nn.threads import Task
 from numpy_vgg7.nn.workspace import FRESH, Do, Workspace
 
-BLOCK = 65536  # numbers updated at a time: what is computed for them stays in the cache
+BLOCK = 131_072  # numbers updated at a time: what is computed for them stays in the cache
 PIECE = 8  # rows at least, and a multiple: `multiply` cuts a product into equal pieces
 
 
@@ -85,19 +85,16 @@ class SGD:
             whole, rate, speed = params[name], rates[index : index + 1], velocity[name]
             if whole.flags.f_contiguous and isinstance(gradient, Product):  # by the rows in memory
                 whole, speed, gradient = whole.T, speed.T, Product(gradient.right, gradient.left)
-            scaled = plain and isinstance(gradient, Product)
-            if isinstance(gradient, Product):
-                gradient = _summable(gradient, name, workspace)
-                if scaled:  # a small factor instead of the large gradient
-                    left = workspace.like(f"{name}.scaled", gradient.left)
-                    workspace.do(np.multiply, gradient.left, rate, out=left)
-                    gradient = Product(left, gradient.right)
             for part in _blocks(whole, share):
                 parameter = whole[part]
-                shape = (2, *parameter.shape)
-                step, product = workspace.array("step", shape, parameter.dtype)
+                step, product = workspace.array("step", (2, *parameter.shape), parameter.dtype)
+                scaled = plain and isinstance(gradient, Product)
                 if isinstance(gradient, Product):
-                    multiply(workspace.do, gradient.left[:, part].T, gradient.right, step)
+                    left = gradient.left[:, part]
+                    if scaled:  # a small factor instead of the large gradient
+                        left = workspace.like("left", left)
+                        workspace.do(np.multiply, gradient.left[:, part], rate, out=left)
+                    outer_product(workspace.do, left, gradient.right, step)
                 else:
                     workspace.do(np.copyto, step, gradient[part])
                 if not scaled:
@@ -124,19 +121,6 @@ class SGD:
             else:
                 do(np.copyto, step, velocity)
         do(np.multiply, step, rate, out=step)
-
-
-def _summable(gradient: Product, name: str, workspace: Workspace) -> Product:
-    """The same; for one image with a row of zeros below: a BLAS is slow where there is nothing to sum."""
-    if len(gradient.left) > 1:
-        return gradient
-    factors = []
-    for side, one in zip(Product._fields, gradient, strict=True):
-        two = workspace.array(f"{name}.{side}", (2, one.shape[1]), one.dtype)
-        two[1] = 0
-        workspace.do(np.copyto, two[0], one[0])
-        factors.append(two)
-    return Product(*factors)
 
 
 def _blocks(parameter: Array, share: slice) -> list[slice]:

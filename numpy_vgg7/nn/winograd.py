@@ -71,13 +71,12 @@ def correlate_pairs(x: Array, d_out: Array, d_kernel: Array, workspace: Workspac
     d_y0, d_y1 = d_y[0::2], d_y[1::2]
     on_strip = scratch.images("d_m", (n, outputs, height // 2, width), d_out.dtype)
     pixels, d_m = strip.by_phase(strip.positions(on_strip)), strip.rows(on_strip)[1:-1]
-    d_kernels = scratch.array("d_kernels", (4, 3 * x.shape[1], outputs), d_kernel.dtype)
-    parts = scratch.array("parts", (strip.PHASES, *d_kernels.shape[1:]), d_kernel.dtype)
+    parts = scratch.array("parts", (4, strip.PHASES, 3 * x.shape[1], outputs), d_kernel.dtype)
+    d_kernels = scratch.array("d_kernels", (4, 3 * x.shape[1] * outputs), d_kernel.dtype)
 
     def product(number: int) -> None:
         windows = strip.windows(_tile(number, x, workspace))
-        multiply(do, windows.swapaxes(1, 2), pixels, parts)
-        do(np.add.reduce, parts, axis=0, out=d_kernels[number])
+        multiply(do, windows.swapaxes(1, 2), pixels, parts[number])
 
     do(np.copyto, d_m, d_y0)
     product(0)
@@ -87,8 +86,8 @@ def correlate_pairs(x: Array, d_out: Array, d_kernel: Array, workspace: Workspac
     product(2)
     do(np.negative, d_y1, out=d_m)
     product(3)
-    matrix = np.array(KERNELS, d_kernel.dtype)
-    do(np.matmul, matrix.T, d_kernels.reshape(4, -1), out=d_kernel.reshape(3, -1))
+    do(np.add.reduce, parts.reshape(4, strip.PHASES, -1), axis=1, out=d_kernels)
+    do(np.matmul, np.array(KERNELS, d_kernel.dtype).T, d_kernels, out=d_kernel.reshape(3, -1))
 
 
 def _tile(number: int, x: Array, workspace: Workspace) -> Array:
