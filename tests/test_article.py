@@ -36,9 +36,12 @@ def test_costs_of_the_first_steps_are_those_of_the_script(data, seed, backprop, 
     few = split.train.take(np.arange(steps))
     pixels = np.rint(data.images[:, 0] * 255).astype(np.uint8)
     expected = costs(pixels, data.labels, seed, backprop, steps)
+    twin = replay(ulp_apart(model), few, backprop, 1).step_cost
     found = replay(model, few, backprop, 1).step_cost
-    difference = np.abs(np.array(found) - expected)
-    assert difference.max() <= 1e-8, f"from step {np.argmax(difference > 1e-8) + 1} on"
+    # Where a training is chaotic, two that start one rounding apart show how far rounding may lead.
+    drift = np.maximum.accumulate(np.abs(np.subtract(twin, found)))
+    outside = np.abs(np.subtract(found, expected)) > np.maximum(1e-8, 100 * drift)
+    assert not outside.any(), f"from step {np.argmax(outside) + 1} on"
 
 
 def test_the_protocol_is_50_to_test_600_to_learn_and_the_rest_unused(data):

@@ -59,7 +59,7 @@ class SGD:
         shares: int = 1,
     ) -> list[Task]:
         """A step in `shares` parts, to be done in any order: some rows of every large parameter each."""
-        names = tuple(gradients)
+        names = tuple(name for name in params if name in gradients)
         rates = workspace.array(f"rates {names[0]}", (len(names),), params[names[0]].dtype)
         rates[:] = [scale * self.rate(name) for name in names]
         arrays = dict(params), dict(gradients), dict(velocity)  # as they are now
@@ -81,8 +81,10 @@ class SGD:
         workspace: Workspace,
     ) -> None:
         plain = not (self.momentum or self.weight_decay)
-        for index, (name, gradient) in enumerate(gradients.items()):
-            whole, rate, speed = params[name], rates[index : index + 1], velocity[name]
+        # In the order of the network, which the article's typo depends on.
+        for index, name in enumerate(name for name in params if name in gradients):
+            whole, gradient, rate = params[name], gradients[name], rates[index : index + 1]
+            speed = velocity[name]
             if whole.flags.f_contiguous and isinstance(gradient, Product):  # by the rows in memory
                 whole, speed, gradient = whole.T, speed.T, Product(gradient.right, gradient.left)
             for part in _blocks(whole, share):
