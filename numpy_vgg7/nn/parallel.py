@@ -19,8 +19,8 @@ from numpy_vgg7.nn.sgd import SGD
 from numpy_vgg7.nn.threads import Task, Team, one_by_one
 from numpy_vgg7.nn.workspace import Workspace
 
-# Numbers in the largest feature map of a shard. With more, what a layer works on leaves the caches; with
-# fewer, threads spend their time on waiting for the interpreter between short operations.
+# Numbers in the largest feature map of a shard, for each thread that there is. With more, what a layer works
+# on leaves the caches; with fewer, threads lose their time waiting for the interpreter between operations.
 SHARD = 200_000
 # What is worth a second thread: numbers in the largest feature map of its images, and multiplications of the
 # linear layers' pass there. With less, two threads get into each other's way.
@@ -215,14 +215,14 @@ class Engine:
             left = np.empty((n, outputs), dtype, order="F")
             factors[f"{name}.weight"] = Product(left, np.empty((n, inputs), dtype) if factors else flat)
         run = self._run if max(len(maps), len(heads)) > 1 else one_by_one
-        cut = [shards(self._maps, x, images) for images in maps]
+        cut = [shards(self._maps, x, images, self._threads) for images in maps]
         return _Plan(cut, heads, run, flat, d_flat, logits, probs, factors)
 
 
-def shards(layers: Sequence[Layer], x: Array, images: slice) -> list[slice]:
+def shards(layers: Sequence[Layer], x: Array, images: slice, threads: int = 1) -> list[slice]:
     """A range of the images of a batch in shards of equal size, up to one image."""
     numbers = (images.stop - images.start) * _largest(layers, x)
-    return _ranges(images.start, images.stop, round(numbers / SHARD))
+    return _ranges(images.start, images.stop, round(numbers / (SHARD * threads)))
 
 
 def _largest(layers: Sequence[Layer], x: Array) -> int:
