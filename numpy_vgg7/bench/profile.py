@@ -16,7 +16,7 @@ from numpy_vgg7.nn.arrays import Array, Arrays, Gradients, Labels
 from numpy_vgg7.nn.layer import Layer
 from numpy_vgg7.nn.loss import cross_entropy, cross_entropy_backward, softmax
 from numpy_vgg7.nn.network import own_params
-from numpy_vgg7.nn.parallel import shards
+from numpy_vgg7.nn.parallel import shards, small_buffers
 from numpy_vgg7.nn.pooling import Flatten
 from numpy_vgg7.nn.workspace import Workspace
 from numpy_vgg7.vgg7 import VGG7
@@ -41,7 +41,7 @@ def profile(row: Row = USUAL, rounds: int = ROUNDS) -> list[Stage]:
     (batch,) = row.batches()
     stepper = _Stepper(VGG7(row.config), batch[0])
     spent: dict[tuple[str, str], list[float]] = defaultdict(list)
-    with threadpool_limits(1, user_api="blas"):
+    with threadpool_limits(1, user_api="blas"), small_buffers():
         for _ in range(WARM_UP + rounds):
             stepper.seconds.clear()
             stepper.step(*batch)

@@ -104,7 +104,7 @@ class Engine:
             tape = own.replay(key, _head, self._head, params, flat, images, own)
             np.copyto(logits[images], tape[-1].out)
 
-        with _buffers():
+        with small_buffers():
             plan.run([partial(there, part) for part in plan.maps])
             plan.run([partial(head, images) for images in plan.heads])
         return logits
@@ -152,7 +152,7 @@ class Engine:
                 d_maps[shard.start], total = own.replay(("backward", key), _maps_back, *work)
             totals[part[0].start] = {**total}
 
-        with _buffers():
+        with small_buffers():
             plan.run([partial(there, part) for part in plan.maps])
             plan.run([partial(head, images) for images in plan.heads])
             head_tapes, d_heads, of_heads = zip(*_in_order(heads), strict=True)
@@ -176,7 +176,7 @@ class Engine:
         def update(gradients: Gradients) -> list[Task]:
             return sgd.tasks(params, gradients, velocity, scale, space, SHARES * self._threads)
 
-        with _buffers():
+        with small_buffers():
             if len(self._plan(params, x).heads) == 1:
                 done = self.propagate(params, x, labels)
                 sgd.step(params, done.gradients, velocity, scale, space)
@@ -244,7 +244,8 @@ def _in_order(found: dict[int, T]) -> list[T]:
 
 
 @contextmanager
-def _buffers() -> Iterator[None]:
+def small_buffers() -> Iterator[None]:
+    """NumPy with buffers of BUFFER numbers for the length of a block, in this thread and those it starts."""
     before = np.setbufsize(BUFFER)
     try:
         yield

@@ -128,6 +128,8 @@ FORWARD = (
          (FORWARD_SUM,
           "shifted = np.pad(x, ((0, 0), (0, 0), (1, 0), (1, 0)))[..., :-1, :-1]; "
           'correlate(workspace.lay("shifted", shifted), kernel, out, workspace)')),
+    _one("Winograd's last product with the wrong sign", "conv? forward", NN + "winograd:correlate",
+         ("do(np.subtract, y1, m, out=y1)", "do(np.add, y1, m, out=y1)")),
     _one("groups in reversed order", "conv? forward", NN + "conv:Conv2d._blocks",
          ("slice(g * o, g * o + o)", "slice((self.groups - 1 - g) * o, (self.groups - g) * o)")),
     _one("first conv's bias dropped", "conv1 forward", CONV_FORWARD,
@@ -178,6 +180,8 @@ BACKWARD_CONV = (
          (PAIRS,
           PAIRS + '; half = workspace.array("half", shape, "float16" if d_kernel.dtype == "float32" else "float64"); '
           'workspace.do(np.copyto, half, d_kernel, casting="unsafe"); workspace.do(np.copyto, d_kernel, half)')),
+    _one("dW by Winograd's products with the wrong sign", "conv? backward", NN + "winograd:correlate_pairs",
+         ("do(np.negative, d_y1, out=d_m)", "do(np.copyto, d_m, d_y1)")),
     _one("dX with in/out channels not transposed", "conv? backward", ROTATED,
          (EXCHANGED, "kernel[::-1, ::-1].reshape(shape)")),
     _one("dX with the kernel not rotated", "conv? backward", ROTATED, (EXCHANGED, "kernel.swapaxes(2, 3)")),
