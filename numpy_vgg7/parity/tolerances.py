@@ -24,7 +24,7 @@ COMPLEX_STEP_DIRECTIONS = 4
 TRAJECTORY64 = 1e-10
 
 # float32: the root mean square error of the product against float64, in units of PyTorch's (or of one
-# unit in the last place, where PyTorch's is smaller). The goal at batch 64 is 2 on every tensor (1.5 was
+# unit in the last place, where PyTorch's is smaller). The goal at batch 64 is 2 on every tensor (1.97 was
 # measured) and 1 on the median (0.9 to 1.1).
 # On tensors of a few elements the ratio is luck, up to 3.5 in 60 small networks; arithmetic that is
 # carried out badly (half precision on the way) is at 100 and more.
