@@ -250,3 +250,14 @@ def test_after_an_error_no_other_task_begins():
     with pytest.raises(ZeroDivisionError):
         team.run([fail, fail, *[lambda: done.append(1)] * 1000])
     assert not done
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_logits_of_shards_of_every_size_follow_parameters_that_change_in_place(threads):
+    model = VGG7(VGG7Config.preset("vgg7"), threads=threads)
+    for seed, n in enumerate([33, 17, 34, 35, 66, 17, 130, 33, 65, 34]):
+        for parameter in model.params.values():
+            parameter += np.float32(0.01)
+        x, _ = batch(n, seed)
+        expected = VGG7.from_params(model.config, model.params, threads).forward(x)
+        assert np.array_equal(model.forward(x), expected), f"logits of {n} images are stale"

@@ -95,9 +95,9 @@ class Engine:
             own = whole.part(("maps", part[0].start))
             own.begin()
             for shard in part:
-                key = "logits", shard.stop - shard.start
-                tape = own.replay(key, forward, self._maps, params, own.lay("input", x[shard]), own)
-                np.copyto(flat[shard], tape[-1].out)
+                # By its place, too: what a task fills once is filled by the first of its shards.
+                work = self._maps, params, own.lay("input", x[shard]), own
+                np.copyto(flat[shard], own.replay((key, shard.start), forward, *work)[-1].out)
 
         def head(images: slice) -> None:
             own = whole.part(("head", images.start))
@@ -208,8 +208,8 @@ class Engine:
         maps = _ranges(0, n, min(self._threads, n * numbers // MAPS_WORTH))
         heads = _ranges(0, n, min(self._threads, n * work // HEAD_WORTH))
         shapes = list(self._weights.values())
-        flat, d_flat = np.empty((2, n, shapes[0][1]), dtype)
-        logits, probs = np.empty((2, n, shapes[-1][0]), dtype)
+        flat, d_flat = (np.empty((n, shapes[0][1]), dtype) for _ in range(2))
+        logits, probs = (np.empty((n, shapes[-1][0]), dtype) for _ in range(2))
         factors: dict[str, Product] = {}
         for name, (outputs, inputs) in self._weights.items():
             left = np.empty((n, outputs), dtype, order="F")

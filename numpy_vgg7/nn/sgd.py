@@ -12,7 +12,7 @@ from numpy_vgg7.nn.threads import Task
 from numpy_vgg7.nn.workspace import FRESH, Do, Workspace
 
 BLOCK = 131_072  # numbers updated at a time: what is computed for them stays in the cache
-PIECE = 8  # rows at least, and a multiple: `multiply` cuts a product into equal pieces
+PIECE = 8  # rows at least, and mostly a multiple of it: `multiply` cuts a product into equal pieces
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class Team:
         pending = deque(tasks)
         working = []
         try:
-            for helper in self._helpers[: len(tasks) - 1]:
+            for helper in self._helpers[: max(0, len(tasks) - 1)]:
                 helper.start(partial(copy_context().run, _work, pending))  # NumPy's settings go along
                 working.append(helper)
             _work(pending)
