@@ -3,7 +3,7 @@
 import numpy as np
 
 from numpy_vgg7.errors import DataError
-from numpy_vgg7.nn.arrays import Array, Labels
+from numpy_vgg7.functional import Array, Labels
 
 
 def as_images(images: Array, image_size: int | None, dtype: str, source: str = "images") -> Array:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from numpy_vgg7.errors import DataError
-from numpy_vgg7.nn.arrays import Array, Arrays
+from numpy_vgg7.functional import Array, Arrays
 
 # What NumPy raises for files that are not what they seem, among them one that claims more elements
 # than there is memory.

@@ -11,9 +11,9 @@ import numpy as np
 from numpy_vgg7.atomic import write_bytes
 from numpy_vgg7.data import Dataset
 from numpy_vgg7.errors import OutputError
-from numpy_vgg7.nn.arrays import Array, Labels
+from numpy_vgg7.functional import Array, Labels
+from numpy_vgg7.model import VGG7
 from numpy_vgg7.training.loop import Epoch
-from numpy_vgg7.vgg7 import VGG7
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from numpy_vgg7.nn.arrays import Array
+from numpy_vgg7.functional import Array
 from numpy_vgg7.parity.tolerances import LANE64
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-
 from numpy_vgg7.nn import correlation, strip, winograd
 from numpy_vgg7.nn.products import SMALL, multiply
 from numpy_vgg7.nn.winograd import FEW
 from numpy_vgg7.nn.workspace import FRESH
+
 from parity_tests.agreement import assert_agrees
 
 MODULES = [correlation, winograd]

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from numpy_vgg7 import VGG7, VGG7Config, VGG7Error
+from numpy_vgg7.config import PRESETS
 from numpy_vgg7.data import load, split
 from numpy_vgg7.parity.case import random_model
-from numpy_vgg7.vgg7 import PRESETS
 from tests.commands import numpy_vgg7
 from torch_ref import from_torch, to_torch
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from numpy_vgg7 import VGG7Config
 from numpy_vgg7.parity.case import random_case, random_model
-from numpy_vgg7.parity.lane32 import rounding_errors, without_flips
+from numpy_vgg7.parity.rounding import rounding_errors, without_flips
 from torch_ref.trace import trace as referee
 
 

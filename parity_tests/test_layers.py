@@ -5,11 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from numpy_vgg7.nn.activations import ACTIVATIONS
-from numpy_vgg7.nn.conv import Conv2d
-from numpy_vgg7.nn.linear import Linear
-from numpy_vgg7.nn.loss import cross_entropy, cross_entropy_backward, softmax
-from numpy_vgg7.nn.pooling import AvgPool2d, Flatten
+from numpy_vgg7.functional import cross_entropy, cross_entropy_backward, softmax
+from numpy_vgg7.network import ACTIVATIONS, AvgPool2d, Conv2d, Flatten, Linear
 from parity_tests.agreement import assert_agrees
 from torch_ref.model import ACTIVATIONS as TORCH_ACTIVATIONS
 

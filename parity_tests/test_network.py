@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from numpy_vgg7 import VGG7Config
-from numpy_vgg7.nn.sgd import SGD
+from numpy_vgg7.config import PRESETS
+from numpy_vgg7.optim import SGD
 from numpy_vgg7.parity.case import product_trace, random_case, random_model
 from numpy_vgg7.parity.compare import compare
-from numpy_vgg7.vgg7 import PRESETS
 from torch_ref import to_torch
 from torch_ref.trace import trace as torch_trace
 from torch_ref.training import train_steps

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from numpy_vgg7 import VGG7Config
+from numpy_vgg7.config import PRESETS
 from numpy_vgg7.parity.case import random_model
-from numpy_vgg7.vgg7 import PRESETS
 from tests.commands import numpy_vgg7
 
 TENSORS = {"article": 66, "vgg7": 94, "vgg7-wide": 94}

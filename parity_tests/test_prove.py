@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from numpy_vgg7 import VGG7Config
-from numpy_vgg7.nn.pooling import AvgPool2d
+from numpy_vgg7.network import AvgPool2d
 from numpy_vgg7.parity.case import random_case, random_model
 from numpy_vgg7.parity.checks import Suite
 from numpy_vgg7.parity.mutants import CATALOGUE, Patch

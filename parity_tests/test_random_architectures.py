@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from numpy_vgg7.nn.activations import Tanh
 
 from numpy_vgg7 import VGG7Config
-from numpy_vgg7.nn.activations import ACTIVATIONS, Tanh
+from numpy_vgg7.network import ACTIVATIONS
 from numpy_vgg7.parity.case import product_trace, random_case, random_model
 from numpy_vgg7.parity.compare import compare
 from numpy_vgg7.parity.complex_step import complex_step
@@ -75,5 +76,5 @@ def test_gradients_of_a_random_architecture_agree_with_the_complex_step(config, 
     case = random_case(random_model(config, seed), batch, seed)
     assume(not saturated(case))
     for checked in complex_step(case, seed):
-        gradient = case.model.back_propagate(case.images, case.labels).gradients[checked.name]
+        gradient = case.model.forward_backward(case.images, case.labels).gradients[checked.name]
         assert checked.passed or np.abs(gradient).max() < 1e-200, checked

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from numpy_vgg7 import VGG7Config
-from numpy_vgg7.nn.sgd import SGD
+from numpy_vgg7.optim import SGD
 from numpy_vgg7.parity.case import random_case, random_model
 from numpy_vgg7.parity.tolerances import TRAJECTORY64
 from torch_ref import to_torch
@@ -19,7 +19,7 @@ def ours(case):
     """The parameters after all steps, NumPy."""
     velocity = RATES.init(case.model.params)
     for _ in range(STEPS):
-        result = case.model.back_propagate(case.images, case.labels)
+        result = case.model.forward_backward(case.images, case.labels)
         RATES.step(case.model.params, result.gradients, velocity)
     return case.model.params
 

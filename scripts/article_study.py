@@ -21,15 +21,15 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
-
-from numpy_vgg7 import plots  # noqa: E402
-from numpy_vgg7.article import BACKPROPS, EPOCHS, SEED, TESTED, prepare, replay, ulp_apart  # noqa: E402
-from numpy_vgg7.atomic import write_text  # noqa: E402
-from numpy_vgg7.data.dataset import Dataset  # noqa: E402
-from numpy_vgg7.data.mnist import read_t10k  # noqa: E402
 from numpy_vgg7.nn.network import forward  # noqa: E402
 from numpy_vgg7.nn.pooling import Flatten  # noqa: E402
 from numpy_vgg7.vgg7 import VGG7  # noqa: E402
+
+from numpy_vgg7 import plots  # noqa: E402
+from numpy_vgg7.article.protocol import BACKPROPS, EPOCHS, SEED, TESTED, prepare, replay, ulp_apart  # noqa: E402
+from numpy_vgg7.atomic import write_text  # noqa: E402
+from numpy_vgg7.data.dataset import Dataset  # noqa: E402
+from numpy_vgg7.data.mnist import read_t10k  # noqa: E402
 
 COLOURS = {"true": "#2b6cb0", "published": "#dd6b20", "broken": "#c53030"}
 CLAIMED = {"published": 42, "broken": 39}  # of 50, in the article

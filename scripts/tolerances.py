@@ -15,8 +15,8 @@ from numpy_vgg7.parity.case import Case, product_trace
 from numpy_vgg7.parity.checks import Suite
 from numpy_vgg7.parity.compare import compare
 from numpy_vgg7.parity.complex_step import complex_step
-from numpy_vgg7.parity.lane32 import rounding_errors
 from numpy_vgg7.parity.localise import run_alone
+from numpy_vgg7.parity.rounding import rounding_errors
 from torch_ref.trace import trace as referee
 
 

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from numpy_vgg7.article import BACKPROPS, SEED, binary_cost, prepare, replay, ulp_apart
+from numpy_vgg7.article.protocol import BACKPROPS, SEED, binary_cost, prepare, replay, ulp_apart
 from numpy_vgg7.data.dataset import Dataset
 from numpy_vgg7.data.mnist import IMAGES, LABELS, read_idx, read_t10k
 from numpy_vgg7.errors import ConfigError, DataError

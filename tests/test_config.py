@@ -6,7 +6,7 @@ import json
 import pytest
 
 from numpy_vgg7 import VGG7, VGG7Config, VGG7Error
-from numpy_vgg7.vgg7 import PRESETS
+from numpy_vgg7.config import PRESETS
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -8,7 +8,7 @@ from numpy_vgg7 import VGG7Error
 from numpy_vgg7.data import load, split
 from numpy_vgg7.data.augmentation import MOTIONS, Motion, augment
 from numpy_vgg7.data.image_files import read_pictures
-from numpy_vgg7.training.recipe import Recipe
+from numpy_vgg7.training.config import Recipe
 
 RNG = np.random.default_rng(0)
 

@@ -9,12 +9,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from numpy_vgg7.nn.parallel import Engine
+from numpy_vgg7.nn.threads import Team
 
 from numpy_vgg7 import VGG7, VGG7Config
-from numpy_vgg7.nn.arrays import dense
-from numpy_vgg7.nn.parallel import Engine
-from numpy_vgg7.nn.sgd import SGD
-from numpy_vgg7.nn.threads import Team
+from numpy_vgg7.engine.gemm import materialize
+from numpy_vgg7.optim import SGD
 
 PLAIN = SGD(0.01, 0.01)
 NESTEROV = SGD(0.01, 0.02, momentum=0.9, weight_decay=1e-3, nesterov=True)
@@ -30,7 +30,7 @@ def results(engine, model, x, labels):
     return {
         "loss": done.loss.copy(),
         "probs": done.probs,
-        **{k: g.copy() for k, g in dense(done.gradients).items()},
+        **{k: g.copy() for k, g in materialize(done.gradients).items()},
     }
 
 
@@ -72,7 +72,7 @@ def test_steps_in_one_engine_end_where_steps_with_new_memory_end(sgd, n):
     velocity, other_velocity = sgd.init(model.params), sgd.init(other.params)
     for seed in range(6):
         x, labels = batch(n, seed, 8)
-        model.descend(x, labels, sgd, velocity, scale=1 / (seed + 1))
+        model.train_step(x, labels, sgd, velocity, scale=1 / (seed + 1))
         fresh = Engine(other.layers, reuse=False).propagate(other.params, x, labels)
         sgd.step(other.params, fresh.gradients, other_velocity, scale=1 / (seed + 1))
     for name, parameter in model.params.items():
@@ -97,12 +97,12 @@ def test_a_steady_training_step_allocates_no_array_above_64_kib(preset, n, threa
     velocity = PLAIN.init(model.params)
     x, labels = batch(n)
     for _ in range(3):
-        model.descend(x, labels, PLAIN, velocity)
+        model.train_step(x, labels, PLAIN, velocity)
     usual = np.setbufsize(1024)  # NumPy's own buffers inside an operation are not arrays of ours
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        model.descend(x, labels, PLAIN, velocity)
+        model.train_step(x, labels, PLAIN, velocity)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -143,7 +143,7 @@ def test_a_new_velocity_is_moved_even_where_an_old_one_lay():
     x, labels = batch(1, size=8)
     for _ in range(20):
         velocity = {name: np.zeros((1, *p.shape), p.dtype)[0] for name, p in model.params.items()}
-        model.descend(x, labels, NESTEROV, velocity)
+        model.train_step(x, labels, NESTEROV, velocity)
         assert velocity["fc7.weight"].any()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from numpy_vgg7 import VGG7, VGG7Config, VGG7Error
-from numpy_vgg7.nn.loss import cross_entropy, cross_entropy_backward, softmax
+from numpy_vgg7.functional import cross_entropy, cross_entropy_backward, softmax
 
 CONFIG = VGG7Config.preset("vgg7", image_size=8)
 RNG = np.random.default_rng(0)

@@ -60,7 +60,7 @@ def test_every_picture_is_there():
 
 def test_the_table_of_presets_has_the_true_counts():
     from numpy_vgg7 import VGG7
-    from numpy_vgg7.vgg7 import PRESETS
+    from numpy_vgg7.config import PRESETS
 
     for name, config in PRESETS.items():
         count = sum(parameter.size for parameter in VGG7(config).params.values())

@@ -12,8 +12,8 @@ import pytest
 
 from numpy_vgg7 import VGG7
 from numpy_vgg7.data import load, split
+from numpy_vgg7.training.config import schedule
 from numpy_vgg7.training.loop import score
-from numpy_vgg7.training.recipe import schedule
 from tests.commands import ROOT, numpy_vgg7
 
 

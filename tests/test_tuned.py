@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from numpy_vgg7 import VGG7Error
-from numpy_vgg7.article import prepare
+from numpy_vgg7.article.protocol import prepare
+from numpy_vgg7.article.tuned import TUNED, halves, train_tuned
 from numpy_vgg7.data.dataset import Dataset
 from numpy_vgg7.data.mnist import read_t10k
-from numpy_vgg7.tuned import TUNED, halves, train_tuned
 from tests import t10k
 
 

@@ -10,9 +10,9 @@ from torch import nn
 
 from numpy_vgg7.bench.measure import Turn
 from numpy_vgg7.bench.rows import INFERENCE, RATES, Row
-from numpy_vgg7.vgg7 import VGG7
+from numpy_vgg7.model import VGG7
 from torch_ref.model import TorchVGG7
-from torch_ref.training import optimiser
+from torch_ref.training import optimizer
 from torch_ref.weights import to_torch
 
 Network = Callable[[torch.Tensor], torch.Tensor]
@@ -42,7 +42,7 @@ def _inference(module: TorchVGG7, network: Network, batches: Batches) -> Turn:
 
 
 def _training(module: TorchVGG7, network: Network, batches: Batches) -> Turn:
-    descent = optimiser(module, RATES)
+    descent = optimizer(module, RATES)
 
     def turn() -> None:
         for images, labels in batches:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from numpy_vgg7.vgg7 import VGG7Config
+from numpy_vgg7.config import VGG7Config
 
 
 class Arctan(nn.Module):

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from numpy_vgg7.nn.arrays import Array, Arrays
+from numpy_vgg7.functional import Array, Arrays
 from numpy_vgg7.parity.case import STEPS, Case
 from torch_ref.model import TorchVGG7
 from torch_ref.training import train_steps

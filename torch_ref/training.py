@@ -6,20 +6,19 @@ from dataclasses import asdict
 import torch
 from torch import nn
 
-from numpy_vgg7.nn.sgd import SGD
+from numpy_vgg7.optim import SGD
 from torch_ref.model import TorchVGG7
 
 
-def optimiser(module: TorchVGG7, settings: SGD) -> torch.optim.SGD:
-    """torch.optim.SGD with a group for the convolutions and one for the linear layers."""
+def optimizer(module: TorchVGG7, settings: SGD) -> torch.optim.SGD:
+    """torch.optim.SGD with a parameter group for the convolutions and one for the fully connected layers."""
     options = asdict(settings)
-    rates = {"conv": options.pop("lr_conv"), "fc": options.pop("lr_fc")}
-    parameters = list(module.named_parameters())
+    rates = {nn.Conv2d: options.pop("lr_conv"), nn.Linear: options.pop("lr_fc")}
     groups = [
-        {"params": [p for name, p in parameters if name.startswith(part)], "lr": rate}
-        for part, rate in rates.items()
+        {"params": [p for child in module if isinstance(child, kind) for p in child.parameters()], "lr": lr}
+        for kind, lr in rates.items()
     ]
-    return torch.optim.SGD(groups, lr=rates["fc"], **options)
+    return torch.optim.SGD(groups, lr=settings.lr_fc, **options)
 
 
 def train_steps(
@@ -30,7 +29,7 @@ def train_steps(
     steps: Sequence[int],
 ) -> dict[int, dict[str, torch.Tensor]]:
     """Step `max(steps)` times on one batch; return copies of the parameters after each of `steps`."""
-    descent = optimiser(module, settings)
+    descent = optimizer(module, settings)
     seen = {}
     for step in range(1, max(steps) + 1):
         descent.zero_grad()

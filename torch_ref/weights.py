@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from numpy_vgg7.atomic import write_bytes
 from numpy_vgg7.errors import WeightsError
-from numpy_vgg7.vgg7 import VGG7
+from numpy_vgg7.model import VGG7
 from numpy_vgg7.weights import check_tensors
 from numpy_vgg7.weights.formats import require_file
 from torch_ref.model import TorchVGG7

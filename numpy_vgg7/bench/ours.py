@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from threadpoolctl import threadpool_limits
-
 from numpy_vgg7.bench.measure import Turn
 from numpy_vgg7.bench.rows import INFERENCE, RATES, Row
-from numpy_vgg7.vgg7 import VGG7
+from numpy_vgg7.model import VGG7
 
 
 @contextmanager
@@ -15,9 +13,8 @@ def ready(row: Row, threads: int) -> Iterator[Turn]:
     """A function that takes the steps of a row. The threads are the engine's; the BLAS has one in each."""
     model = VGG7(row.config, threads=threads)
     batches = row.batches()
-    with threadpool_limits(1, user_api="blas"):
-        if row.mode == INFERENCE:
-            yield lambda: [model.forward(images) for images, _ in batches]
-        else:
-            velocity = RATES.init(model.params)
-            yield lambda: [model.descend(images, labels, RATES, velocity) for images, labels in batches]
+    if row.mode == INFERENCE:
+        yield lambda: [model.forward(images) for images, _ in batches]
+    else:
+        velocity = RATES.init(model.params)
+        yield lambda: [model.train_step(images, labels, RATES, velocity) for images, labels in batches]

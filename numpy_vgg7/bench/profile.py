@@ -12,14 +12,12 @@ from threadpoolctl import threadpool_limits
 
 from numpy_vgg7.bench.measure import ROUNDS, WARM_UP
 from numpy_vgg7.bench.rows import RATES, USUAL, Row
-from numpy_vgg7.nn.arrays import Array, Arrays, Gradients, Labels
-from numpy_vgg7.nn.layer import Layer
-from numpy_vgg7.nn.loss import cross_entropy, cross_entropy_backward, softmax
-from numpy_vgg7.nn.network import own_params
+from numpy_vgg7.engine.gemm import Gradients
+from numpy_vgg7.functional import Array, Arrays, Labels, cross_entropy, cross_entropy_backward, softmax
+from numpy_vgg7.model import VGG7
+from numpy_vgg7.network import Flatten, Layer, layer_params
 from numpy_vgg7.nn.parallel import shards, small_buffers
-from numpy_vgg7.nn.pooling import Flatten
 from numpy_vgg7.nn.workspace import Workspace
-from numpy_vgg7.vgg7 import VGG7
 
 WORKS = ("forward", "d_x", "gradients", "update")
 
@@ -89,7 +87,7 @@ class _Stepper:
     def _forward(self, layers: Sequence[Layer], x: Array, workspace: Workspace) -> tuple[Tape, Array]:
         tape = []
         for layer in layers:
-            own = own_params(layer, self.model.params)
+            own = layer_params(layer, self.model.params)
             x, cache = self._time(layer.name, "forward", layer.forward, own, x, workspace)
             tape.append((layer, cache))
         return tape, x
@@ -97,7 +95,7 @@ class _Stepper:
     def _backward(self, tape: Tape, d_out: Array, workspace: Workspace, keep: Keep) -> Array:
         """Hand the gradients of the parameters to `keep`; return that of the first layer's input."""
         for layer, cache in reversed(tape):
-            own = own_params(layer, self.model.params)
+            own = layer_params(layer, self.model.params)
             if own:
                 found = self._time(layer.name, "gradients", layer.gradients, own, cache, d_out, workspace)
                 for key, gradient in found.items():

@@ -6,12 +6,11 @@ from math import prod
 
 import numpy as np
 
+from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import ConfigError
-from numpy_vgg7.nn.arrays import Array, Labels
-from numpy_vgg7.nn.conv import Conv2d
-from numpy_vgg7.nn.pooling import AvgPool2d
-from numpy_vgg7.nn.sgd import SGD
-from numpy_vgg7.vgg7 import VGG7Config
+from numpy_vgg7.functional import Array, Labels
+from numpy_vgg7.network import AvgPool2d, Conv2d
+from numpy_vgg7.optim import SGD
 
 TRAINING, INFERENCE = "training", "inference"
 RUN = 16  # steps of a single image that are timed together; one is too short for a clock

@@ -7,11 +7,11 @@ import typer
 from rich.progress import Progress
 
 from numpy_vgg7 import plots
-from numpy_vgg7.article import BACKPROPS, EPOCHS, SEED, prepare, replay
+from numpy_vgg7.article.protocol import BACKPROPS, EPOCHS, SEED, prepare, replay
+from numpy_vgg7.article.tuned import TUNED, train_tuned
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
 from numpy_vgg7.data.mnist import read_t10k
-from numpy_vgg7.tuned import TUNED, train_tuned
 
 
 def article(

@@ -36,8 +36,8 @@ def evaluate(
     """Measure accuracy and loss of WEIGHTS on a data set."""
     from numpy_vgg7.data import load
     from numpy_vgg7.data import split as split_dataset
+    from numpy_vgg7.model import VGG7
     from numpy_vgg7.training.loop import score
-    from numpy_vgg7.vgg7 import VGG7
 
     part = split or ("test" if data == "digits" else "all")
     if part not in ("train", "validation", "test", "all"):
@@ -65,7 +65,7 @@ def predict(
 ) -> None:
     """Say which class each picture shows, and what was assumed to read it."""
     from numpy_vgg7.data.image_files import read_pictures
-    from numpy_vgg7.vgg7 import VGG7
+    from numpy_vgg7.model import VGG7
 
     model = VGG7.load(weights)
     rows: list[dict[str, Any]] = []
@@ -133,7 +133,7 @@ def export(
     out: Annotated[Path, typer.Argument(help=".safetensors, .npz or .pt", metavar="OUT")],
 ) -> None:
     """Write WEIGHTS in another format, bit for bit."""
-    from numpy_vgg7.vgg7 import VGG7
+    from numpy_vgg7.model import VGG7
     from numpy_vgg7.weights import save
 
     writers = options.formats(out, "writers")
@@ -155,7 +155,7 @@ def import_(
     """
     from dataclasses import replace
 
-    from numpy_vgg7.vgg7 import VGG7Config
+    from numpy_vgg7.config import VGG7Config
     from numpy_vgg7.weights import read_foreign, save
 
     if preset and config:

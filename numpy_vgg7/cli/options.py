@@ -11,7 +11,7 @@ from rich.console import Console
 
 from numpy_vgg7 import plots
 from numpy_vgg7.errors import ConfigError, MissingDependencyError, WeightsError
-from numpy_vgg7.vgg7 import VGG7
+from numpy_vgg7.model import VGG7
 
 screen = Console(highlight=False)  # results
 messages = Console(stderr=True, highlight=False)  # progress and remarks

@@ -9,6 +9,8 @@ from rich.progress import track
 from numpy_vgg7.atomic import write_text
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
+from numpy_vgg7.config import VGG7Config
+from numpy_vgg7.model import VGG7
 from numpy_vgg7.parity import case_file, report
 from numpy_vgg7.parity.case import Case, random_case, random_model
 from numpy_vgg7.parity.html import as_html
@@ -16,7 +18,6 @@ from numpy_vgg7.parity.mutants import CATALOGUE
 from numpy_vgg7.parity.prove import CONTROL_SEEDS, control, needed, prove
 from numpy_vgg7.parity.run import Report
 from numpy_vgg7.parity.run import run as run_case
-from numpy_vgg7.vgg7 import VGG7, VGG7Config
 
 MISMATCH = 4
 RIGHT_BLAME = 0.9  # of all bugs

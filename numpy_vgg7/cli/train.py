@@ -10,13 +10,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from numpy_vgg7 import plots
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
+from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.data import load, split
+from numpy_vgg7.model import VGG7
 from numpy_vgg7.training import loop
-from numpy_vgg7.training.recipe import Recipe
-from numpy_vgg7.training.run_folder import Plan, RunFolder, free_folder
-from numpy_vgg7.vgg7 import VGG7, VGG7Config
+from numpy_vgg7.training.config import TrainingConfig
+from numpy_vgg7.training.run_folder import RunConfig, RunFolder, free_folder
 
-DEFAULTS = Recipe()
+DEFAULTS = TrainingConfig()
 
 
 def train(
@@ -43,26 +44,26 @@ def train(
     if resume:
         _refuse_settings(context)
         folder = RunFolder(resume)
-        plan = folder.read_plan()
+        run = folder.read_config()
     else:
-        recipe = Recipe(epochs, batch_size, lr_conv, lr_fc, momentum, weight_decay, augment, seed)
+        training = TrainingConfig(epochs, batch_size, lr_conv, lr_fc, momentum, weight_decay, augment, seed)
         config = VGG7Config.preset(preset)
         dataset = load(data, config.classes)
         config = VGG7Config.preset(preset, image_size=dataset.image_size)
-        plan = Plan(preset, data, dtype, config, recipe)
-    model = plan.new_model()
-    splits = split(load(plan.data, plan.model.classes, plan.model.image_size))
+        run = RunConfig(preset, data, dtype, config, training)
+    model = run.new_model()
+    splits = split(load(run.data, run.model.classes, run.model.image_size))
     if resume:
         state = folder.read_state(model)
     else:
         folder = RunFolder(out or free_folder(preset, data, seed))
-        folder.create(plan)
-        state = loop.start(model, plan.recipe)
+        folder.create(run)
+        state = loop.start(model, run.training)
 
     began, first_epoch = time.perf_counter(), len(state.history)
-    with options.threads(model, threads), _bar(plan, len(splits.train), first_epoch) as show:
+    with options.threads(model, threads), _bar(run, len(splits.train), first_epoch) as show:
         try:
-            for after in loop.train(model, splits, plan.recipe, state, show):
+            for after in loop.train(model, splits, run.training, state, show):
                 folder.write(model, after)
                 show.next_epoch()
         except KeyboardInterrupt:
@@ -81,10 +82,10 @@ def train(
         messages.print("no plots: matplotlib is not installed (extra: plot)")
     speeds = [row.images_per_second for row in state.history[first_epoch:] or state.history]
     record = {
-        "preset": plan.preset,
-        "data": plan.data,
+        "preset": run.preset,
+        "data": run.data,
         "epochs": len(state.history),
-        "seed": plan.recipe.seed,
+        "seed": run.training.seed,
         "train_accuracy": scores["train"].accuracy,
         "validation_accuracy": scores["validation"].accuracy,
         "test_accuracy": scores["test"].accuracy,
@@ -112,7 +113,7 @@ def _refuse_settings(context: typer.Context) -> None:
 class _bar(Progress):  # noqa: N801  (used like a function)
     """A progress bar over all epochs, on standard error, that the loop can call."""
 
-    def __init__(self, plan: Plan, images: int, first_epoch: int) -> None:
+    def __init__(self, run: RunConfig, images: int, first_epoch: int) -> None:
         super().__init__(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
@@ -122,7 +123,7 @@ class _bar(Progress):  # noqa: N801  (used like a function)
             console=messages,
             disable=not messages.is_terminal,  # in a log, only what matters
         )
-        epochs = plan.recipe.epochs
+        epochs = run.training.epochs
         self.images, self.epochs, self.epoch = images, epochs, first_epoch
         self.bar = self.add_task(
             "train", total=images * epochs, completed=images * first_epoch,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numpy_vgg7.errors import DataError
-from numpy_vgg7.nn.arrays import Array, Labels
+from numpy_vgg7.functional import Array, Labels
 
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.2

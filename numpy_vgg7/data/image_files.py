@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from numpy_vgg7.errors import DataError
+from numpy_vgg7.functional import Array
 from numpy_vgg7.inputs import as_images
-from numpy_vgg7.nn.arrays import Array
 from numpy_vgg7.numpy_files import read_npy
 
 INK = 0.2  # of the picture's contrast: what is brighter belongs to the digit

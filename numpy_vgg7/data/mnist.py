@@ -9,8 +9,8 @@ import numpy as np
 
 from numpy_vgg7.data.dataset import Dataset
 from numpy_vgg7.errors import DataError
+from numpy_vgg7.functional import Array
 from numpy_vgg7.inputs import as_images, as_labels
-from numpy_vgg7.nn.arrays import Array
 
 IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 UNSIGNED_BYTES = 8  # the type code of an IDX file

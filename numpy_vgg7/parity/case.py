@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from numpy_vgg7.nn.arrays import Array, Arrays, Labels
-from numpy_vgg7.nn.sgd import SGD
-from numpy_vgg7.vgg7 import VGG7, VGG7Config
+from numpy_vgg7.config import VGG7Config
+from numpy_vgg7.functional import Array, Arrays, Labels
+from numpy_vgg7.model import VGG7
+from numpy_vgg7.optim import SGD
 
 STEPS = (1, 10)  # parameters are compared after these many SGD steps
 # Different, so that exchanging them shows; small, so that ten steps don't magnify rounding.
@@ -69,7 +70,7 @@ def product_trace(case: Case) -> Arrays:
     model = case.copy().model
     velocity = case.sgd.init(model.params)
     for step in range(1, max(STEPS) + 1):
-        model.descend(case.images, case.labels, case.sgd, velocity)
+        model.train_step(case.images, case.labels, case.sgd, velocity)
         if step in STEPS:
             trace |= {f"{name}.step{step}": p.copy() for name, p in model.params.items()}
     return trace

@@ -16,14 +16,15 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from numpy_vgg7.atomic import write_bytes
+from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import CaseError, VGG7Error
+from numpy_vgg7.functional import Arrays
 from numpy_vgg7.inputs import as_images, as_labels
-from numpy_vgg7.nn.arrays import Arrays
-from numpy_vgg7.nn.sgd import SGD
+from numpy_vgg7.model import VGG7
+from numpy_vgg7.optim import SGD
 from numpy_vgg7.parity.case import STEPS, Case
 from numpy_vgg7.parity.compare import Comparison, compare
 from numpy_vgg7.parity.localise import Culprit, localise
-from numpy_vgg7.vgg7 import VGG7, VGG7Config
 
 KEY = "numpy_vgg7_case"
 PREFIX = "reference/"

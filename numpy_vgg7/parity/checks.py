@@ -8,17 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import VGG7Error
-from numpy_vgg7.nn.arrays import Array, Arrays
-from numpy_vgg7.nn.layer import Layer
-from numpy_vgg7.nn.loss import cross_entropy, cross_entropy_backward, softmax
-from numpy_vgg7.nn.network import forward, own_params
+from numpy_vgg7.functional import Array, Arrays, cross_entropy, cross_entropy_backward, softmax
+from numpy_vgg7.model import VGG7
+from numpy_vgg7.network import Layer, forward, layer_params
 from numpy_vgg7.parity.case import Case, product_trace, random_case, random_model
 from numpy_vgg7.parity.compare import compare
 from numpy_vgg7.parity.complex_step import complex_step, local_complex_step
-from numpy_vgg7.parity.lane32 import rounding_errors
 from numpy_vgg7.parity.localise import Culprit, localise
-from numpy_vgg7.vgg7 import VGG7, VGG7Config
+from numpy_vgg7.parity.rounding import rounding_errors
 
 Referee = Callable[[Case], Arrays]  # the trace that a case should have, by an independent implementation
 ULPS = 4  # by which a row of softmax may miss 1
@@ -144,7 +143,7 @@ def purity(suite: Suite) -> Iterator[Finding]:
         tape = forward(case.model.layers, case.model.params, case.images)
         inputs = [case.images, *(step.out for step in tape)]
         for step, x in zip(tape, inputs, strict=False):
-            own = own_params(step.layer, case.model.params)
+            own = layer_params(step.layer, case.model.params)
             d_out = rng.standard_normal(step.out.shape)
             for direction, words in _impurities(step.layer, own, x, d_out):
                 place = f"{step.layer.name} {direction}"

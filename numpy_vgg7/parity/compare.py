@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from numpy_vgg7.nn.arrays import Array, Arrays
+from numpy_vgg7.functional import Array, Arrays
 from numpy_vgg7.parity.tolerances import ELEMENT64, ELEMENT64_FLOOR, LANE64
 
 

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numpy_vgg7.nn.arrays import Array
-from numpy_vgg7.nn.loss import cross_entropy
-from numpy_vgg7.nn.network import forward, own_params
+from numpy_vgg7.functional import Array, cross_entropy
+from numpy_vgg7.network import forward, layer_params
 from numpy_vgg7.parity.case import Case
 from numpy_vgg7.parity.tolerances import (
     COMPLEX_STEP,
@@ -67,7 +66,7 @@ def local_complex_step(case: Case, seed: int) -> list[str]:
     rng = np.random.default_rng([seed, 6])
     wrong, x = [], case.images
     for layer in case.model.layers:
-        params = own_params(layer, case.model.params)
+        params = layer_params(layer, case.model.params)
         out, cache = layer.forward(params, x)
         upstream = rng.standard_normal(out.shape)
         d_x, gradients = layer.backward(params, cache, upstream.copy())

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from numpy_vgg7.nn.arrays import Array, Arrays
-from numpy_vgg7.nn.layer import Layer
+from numpy_vgg7.functional import Array, Arrays
+from numpy_vgg7.network import Layer
 
 FITS = 1e-9  # of the largest element: a signature fits or it doesn't, float64 leaves nothing between
 MOST_CHANNELS = 6  # up to which all permutations are tried

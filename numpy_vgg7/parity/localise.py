@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numpy_vgg7.nn.arrays import Array, Arrays, Labels
-from numpy_vgg7.nn.layer import Layer
-from numpy_vgg7.nn.loss import cross_entropy, cross_entropy_backward, softmax
-from numpy_vgg7.nn.sgd import SGD
+from numpy_vgg7.functional import Array, Arrays, Labels, cross_entropy, cross_entropy_backward, softmax
+from numpy_vgg7.network import Layer
+from numpy_vgg7.optim import SGD
 from numpy_vgg7.parity.compare import judge
 from numpy_vgg7.parity.diagnose import Context, diagnose
 from numpy_vgg7.parity.tolerances import LOCAL64

@@ -98,8 +98,8 @@ EXCHANGED = "kernel[::-1, ::-1].swapaxes(2, 3)"
 FILL_ROTATED = f"workspace.do(np.copyto, rotated, {EXCHANGED})"
 QUARTER = "np.multiply, d_out, 0.25, out=quarter"
 TO_PIXELS = "inside[row::2, :, column::2], quarter[:, :, :-1]"
-FC_WEIGHT = "Product(d_out, x)"
-FC_DENSE = "Product(d_out, x).rows(slice(None))"
+FC_WEIGHT = "FactoredGradient(d_out, x)"
+FC_DENSE = "FactoredGradient(d_out, x).rows(slice(None))"
 FC_BIAS = 'workspace.do(np.add.reduce, d_out, axis=0, out=gradients["bias"])'
 FC_D_X = 'params["weight"].T'
 RATE_OF = "rates[index : index + 1]"

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from numpy_vgg7.nn.arrays import Arrays
+from numpy_vgg7.functional import Arrays
+from numpy_vgg7.model import VGG7
 from numpy_vgg7.parity.case import Case, product_trace
 from numpy_vgg7.parity.checks import Referee
 from numpy_vgg7.parity.compare import Comparison, compare
 from numpy_vgg7.parity.complex_step import Checked, complex_step
-from numpy_vgg7.parity.lane32 import Rounding, bounds_used, rounding_errors
 from numpy_vgg7.parity.localise import Culprit, localise
+from numpy_vgg7.parity.rounding import Rounding, bounds_used, rounding_errors
 from numpy_vgg7.parity.tolerances import COMPLEX_STEP_ENTRIES
-from numpy_vgg7.vgg7 import VGG7
 
 COMPLEX_STEP_IMAGES = 1  # of the batch: its cost is hundreds of forward passes
 COMPLEX_STEP_PARAMETERS = 1_000_000  # per network: above, fewer entries of each parameter

@@ -1,1 +1,1 @@
-"""Training: what is done (`recipe.py`), how (`loop.py`), and what is kept of it (`run_folder.py`)."""
+"""Training: what is done (`config.py`), how (`loop.py`), and what is kept of it (`run_folder.py`)."""

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from numpy_vgg7.data import Dataset, Splits
-from numpy_vgg7.data.augmentation import MOTIONS, augment
+from numpy_vgg7.data.augmentation import AUGMENTATIONS, augment
 from numpy_vgg7.errors import TrainingError
-from numpy_vgg7.nn.arrays import Array, Arrays
-from numpy_vgg7.nn.loss import cross_entropy
-from numpy_vgg7.training.recipe import Recipe, schedule
-from numpy_vgg7.vgg7 import VGG7
+from numpy_vgg7.functional import Array, Arrays, cross_entropy
+from numpy_vgg7.model import VGG7
+from numpy_vgg7.optim import one_cycle
+from numpy_vgg7.training.config import TrainingConfig
 
 SMOOTHING = 5
 SHUFFLE, AUGMENT = 0, 1  # random streams of an epoch, apart from each other
@@ -72,33 +72,33 @@ def score(model: VGG7, data: Dataset) -> Score:
     return Score(float(cross_entropy(logits, data.labels)), right / n, n - right, n)
 
 
-def start(model: VGG7, recipe: Recipe) -> State:
+def start(model: VGG7, config: TrainingConfig) -> State:
     """The state before the first epoch."""
-    return State(model.params, recipe.optimiser().init(model.params))
+    return State(model.params, config.sgd().init(model.params))
 
 
-def train(model: VGG7, splits: Splits, recipe: Recipe, state: State, progress: Progress) -> Iterator[State]:
+def train(model: VGG7, splits: Splits, config: TrainingConfig, state: State, progress: Progress) -> Iterator[State]:
     """Train `model` in place from `state` on, yielding the state after each epoch.
 
     An epoch's random numbers depend on the seed and its number only, so a training that was
     interrupted goes on to the same bytes. Raises TrainingError when the loss stops being finite.
     """
-    optimiser = recipe.optimiser()
+    sgd = config.sgd()
     model.params = state.params
-    batches = -(-len(splits.train) // recipe.batch_size)
-    for epoch in range(len(state.history), recipe.epochs):
-        order = np.random.default_rng([recipe.seed, epoch, SHUFFLE]).permutation(len(splits.train))
-        noise = np.random.default_rng([recipe.seed, epoch, AUGMENT])
+    batches = -(-len(splits.train) // config.batch_size)
+    for epoch in range(len(state.history), config.epochs):
+        order = np.random.default_rng([config.seed, epoch, SHUFFLE]).permutation(len(splits.train))
+        noise = np.random.default_rng([config.seed, epoch, AUGMENT])
         began, done, loss, right = time.perf_counter(), 0, 0.0, 0
         for batch in range(batches):
-            chosen = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
+            chosen = order[batch * config.batch_size : (batch + 1) * config.batch_size]
             x, labels = splits.train.images[chosen], splits.train.labels[chosen]
-            if recipe.augment:
-                x = augment(x, noise, MOTIONS[recipe.motion])
+            if config.augment:
+                x = augment(x, noise, AUGMENTATIONS[config.augmentation])
             with np.errstate(over="ignore", invalid="ignore"):  # the loss tells, in one line
-                factor = schedule(epoch * batches + batch, recipe.epochs * batches)
+                lr_scale = one_cycle(epoch * batches + batch, config.epochs * batches)
                 x = x.astype(model.dtype, copy=False)
-                result = model.descend(x, labels, optimiser, state.velocity, factor)
+                result = model.train_step(x, labels, sgd, state.velocity, lr_scale)
                 _check_finite(result.loss, f"epoch {epoch + 1}, batch {batch + 1}")
             done += len(labels)
             loss += float(result.loss) * len(labels)

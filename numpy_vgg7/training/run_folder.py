@@ -10,30 +10,48 @@ from typing import Any
 import numpy as np
 
 from numpy_vgg7.atomic import write_text
+from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.environment import environment
 from numpy_vgg7.errors import ConfigError, OutputError, TrainingError
-from numpy_vgg7.nn.arrays import Arrays
+from numpy_vgg7.functional import Arrays
+from numpy_vgg7.model import VGG7
+from numpy_vgg7.training.config import TrainingConfig
 from numpy_vgg7.training.loop import Epoch, State, start
-from numpy_vgg7.training.recipe import Recipe
-from numpy_vgg7.vgg7 import VGG7, VGG7Config
 from numpy_vgg7.weights.formats import read_safetensors, write_safetensors
 
 CHECKPOINT = Path("checkpoint") / "state.safetensors"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What was asked for: the contents of config.json."""
+class RunConfig:
+    """What was asked for. In config.json the training config has the key "recipe"."""
 
     preset: str
     data: str
     dtype: str
     model: VGG7Config
-    recipe: Recipe
+    training: TrainingConfig
+
+    def to_json(self) -> str:
+        """The contents of config.json."""
+        record = asdict(self)
+        training = record.pop("training")
+        training["motion"] = training.pop("augmentation")
+        return json.dumps(record | {"recipe": training}, indent=2)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "RunConfig":
+        """Read what `to_json` wrote. Raises ValueError, KeyError, TypeError or ConfigError on anything else."""
+        record: dict[str, Any] = json.loads(text)
+        model, training = json.dumps(record.pop("model")), dict(record.pop("recipe"))
+        training["augmentation"] = training.pop("motion")
+        if not all(isinstance(value, str) for value in record.values()):
+            raise ValueError("preset, data and dtype are not all text")
+        return cls(model=VGG7Config.from_json(model), training=TrainingConfig(**training), **record)
 
     def new_model(self) -> VGG7:
         """The model before its first step."""
-        return VGG7(self.model, self.recipe.seed, self.dtype)
+        return VGG7(self.model, self.training.seed, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -57,7 +75,7 @@ class RunFolder:
         """Pictures of the training."""
         return self.path / "plots"
 
-    def create(self, plan: Plan) -> None:
+    def create(self, config: RunConfig) -> None:
         """Make the folder and write what is known before training. Raises OutputError if it exists."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,18 +90,14 @@ class RunFolder:
                 found=found,
                 fix=f"choose another --out, or go on with --resume {self.path}",
             ) from error
-        write_text(self.path / "config.json", json.dumps(asdict(plan), indent=2) + "\n")
+        write_text(self.path / "config.json", config.to_json() + "\n")
         write_text(self.path / "env.json", json.dumps(environment(), indent=2) + "\n")
 
-    def read_plan(self) -> Plan:
+    def read_config(self) -> RunConfig:
         """Read config.json back. Raises TrainingError if it is not there or not ours."""
         path = self.path / "config.json"
         try:
-            record: dict[str, Any] = json.loads(path.read_bytes())
-            model, recipe = json.dumps(record.pop("model")), Recipe(**record.pop("recipe"))
-            if not all(isinstance(value, str) for value in record.values()):
-                raise ValueError("preset, data and dtype are not all text")
-            return Plan(model=VGG7Config.from_json(model), recipe=recipe, **record)
+            return RunConfig.from_json(path.read_bytes())
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise TrainingError(
                 str(path),
@@ -113,7 +127,7 @@ class RunFolder:
         """
         path = self.path / CHECKPOINT
         if not path.exists():
-            return start(model, self.read_plan().recipe)
+            return start(model, self.read_config().training)
         tensors, metadata = read_safetensors(path)
         parts: dict[str, Arrays] = {"params": {}, "velocity": {}}
         try:

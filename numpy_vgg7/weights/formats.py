@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from numpy_vgg7 import numpy_files
 from numpy_vgg7.atomic import write_bytes
+from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import WeightsError
-from numpy_vgg7.vgg7 import VGG7, VGG7Config
+from numpy_vgg7.model import VGG7
 from numpy_vgg7.weights.infer import infer_config
 from numpy_vgg7.weights.record import KEY, check_tensors, describe, verify
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from numpy_vgg7.config import PRESETS, VGG7Config
 from numpy_vgg7.errors import ConfigError, WeightsError
-from numpy_vgg7.vgg7 import PRESETS, VGG7Config
 
 
 def infer_config(tensors: dict[str, NDArray[Any]], source: str) -> VGG7Config:

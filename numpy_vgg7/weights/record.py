@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numpy_vgg7.config import DTYPES, VGG7Config
 from numpy_vgg7.errors import ConfigError, WeightsError
-from numpy_vgg7.nn.arrays import Array, Arrays
-from numpy_vgg7.nn.network import forward, parameter_shapes
-from numpy_vgg7.vgg7 import DTYPES, VGG7Config
+from numpy_vgg7.functional import Array, Arrays
+from numpy_vgg7.network import forward, parameter_shapes
 
 FORMAT_VERSION = 1
 KEY = "numpy_vgg7"  # the one metadata key; several would be written in varying order

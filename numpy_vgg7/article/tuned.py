@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from numpy_vgg7.article import Split, prepare
+from numpy_vgg7.article.protocol import Split, prepare
+from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.data.dataset import Dataset, Splits
 from numpy_vgg7.errors import ConfigError
+from numpy_vgg7.model import VGG7
 from numpy_vgg7.training import loop
-from numpy_vgg7.training.recipe import Recipe
-from numpy_vgg7.vgg7 import VGG7, VGG7Config
+from numpy_vgg7.training.config import TrainingConfig
 
 # An upright and a level line. Digits are strokes, and with two channels chance seldom finds such a pair.
 LINES = np.array([[[-1, 2, -1]] * 3, [[-1] * 3, [2] * 3, [-1] * 3]])[:, None] / 4
@@ -27,14 +28,14 @@ class Tuned:
 
     name: str
     model: VGG7Config
-    recipe: Recipe
+    recipe: TrainingConfig
     lines: bool = False
 
 
 _ARTICLE, _VGG7 = VGG7Config.preset("article"), VGG7Config.preset("vgg7")
-_STILL = Recipe(epochs=60, lr_fc=0.1, augment=False)
-_MOVED = Recipe(epochs=300, lr_fc=0.03, weight_decay=1e-3, motion="strong")
-_DEEPER = Recipe(epochs=150, motion="strong")
+_STILL = TrainingConfig(epochs=60, lr_fc=0.1, augment=False)
+_MOVED = TrainingConfig(epochs=300, lr_fc=0.03, weight_decay=1e-3, augmentation="strong")
+_DEEPER = TrainingConfig(epochs=150, augmentation="strong")
 TUNED = {
     tuned.name: tuned
     for tuned in (

@@ -1,21 +1,19 @@
-"""The settings of a training, and its learning rate over time."""
+"""The settings of a training."""
 
 import math
 from dataclasses import dataclass
 
-from numpy_vgg7.data.augmentation import MOTIONS
+from numpy_vgg7.data.augmentation import AUGMENTATIONS
 from numpy_vgg7.errors import ConfigError
-from numpy_vgg7.nn.sgd import SGD
-
-WARM_UP = 0.1  # share of all steps
+from numpy_vgg7.optim import SGD
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingConfig:
     """How a model is trained. Validated on creation: raises ConfigError.
 
-    Rates are per step on the mean loss of a batch; they are the peaks of `schedule`.
-    `motion` names how far augmentation moves an image, in MOTIONS.
+    Learning rates are per step on the mean loss of a batch; they are the peaks of the schedule, one cycle.
+    `augmentation` is a name in AUGMENTATIONS, used if `augment` is true.
     """
 
     epochs: int = 60
@@ -26,7 +24,7 @@ class Recipe:
     weight_decay: float = 5e-4
     augment: bool = True
     seed: int = 0
-    motion: str = "gentle"
+    augmentation: str = "gentle"
 
     def __post_init__(self) -> None:
         for name, lowest in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
@@ -39,25 +37,14 @@ class Recipe:
                 raise _error(name, "a finite number >= 0", value)
         if type(self.augment) is not bool:
             raise _error("augment", "true or false", self.augment)
-        if self.motion not in tuple(MOTIONS):
-            raise _error("motion", f"one of {', '.join(MOTIONS)}", self.motion)
+        if self.augmentation not in tuple(AUGMENTATIONS):
+            raise _error("augmentation", f"one of {', '.join(AUGMENTATIONS)}", self.augmentation)
         if self.momentum >= 1:
             raise _error("momentum", "less than 1", self.momentum)
 
-    def optimiser(self) -> SGD:
-        """SGD with these rates and Nesterov's momentum."""
+    def sgd(self) -> SGD:
+        """The optimizer: Nesterov's momentum with these rates."""
         return SGD(self.lr_conv, self.lr_fc, self.momentum, self.weight_decay, nesterov=self.momentum > 0)
-
-
-def schedule(step: int, steps: int) -> float:
-    """Factor on both learning rates at a step: up to 1 in a line, then down to 0 on a cosine.
-
-    One cycle (Smith and Topin 2018): large rates in the middle explore, small ones at the end settle.
-    """
-    rise = max(1, round(WARM_UP * steps))
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
 def _error(name: str, expected: str, found: object) -> ConfigError:

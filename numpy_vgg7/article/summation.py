@@ -10,10 +10,8 @@ from dataclasses import astuple
 
 import numpy as np
 
-from numpy_vgg7.nn.arrays import Array, Arrays
-from numpy_vgg7.nn.conv import Conv2d
-from numpy_vgg7.nn.layer import Layer
-from numpy_vgg7.nn.pooling import AvgPool2d
+from numpy_vgg7.functional import Array, Arrays
+from numpy_vgg7.network import AvgPool2d, Conv2d, Layer
 from numpy_vgg7.nn.strip import border, pictures, positions, taps
 from numpy_vgg7.nn.workspace import FRESH, Workspace
 

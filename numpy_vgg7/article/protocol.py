@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from numpy_vgg7.article.summation import in_script_layout, in_script_order
+from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.data.dataset import Dataset
 from numpy_vgg7.errors import ConfigError
-from numpy_vgg7.nn.arrays import Array, Arrays, Labels
-from numpy_vgg7.nn.sgd import SGD
+from numpy_vgg7.functional import Array, Arrays, Labels
+from numpy_vgg7.model import VGG7
+from numpy_vgg7.optim import SGD
 from numpy_vgg7.parity.mutants import CATALOGUE
-from numpy_vgg7.script_order import in_script_layout, in_script_order
-from numpy_vgg7.vgg7 import VGG7, VGG7Config
 
 SEED, EPOCHS = 5678, 150
 TESTED, LEARNED = 50, 600  # images: the first and the following of the shuffled file
@@ -127,7 +128,7 @@ def replay(
             total = 0.0
             for step in range(len(labels)):
                 one = slice(step, step + 1)
-                done = model.descend(images[one], labels[one], RATES, velocity)
+                done = model.train_step(images[one], labels[one], RATES, velocity)
                 cost = binary_cost(done.probs, labels[one])
                 total += cost
                 if len(run.step_cost) < step_costs:

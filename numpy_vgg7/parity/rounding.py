@@ -9,12 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numpy_vgg7.functional import Array, Arrays
+from numpy_vgg7.network import Conv2d, Layer, Linear, layer_params
 from numpy_vgg7.nn.activations import ReLU
-from numpy_vgg7.nn.arrays import Array, Arrays
-from numpy_vgg7.nn.conv import Conv2d
-from numpy_vgg7.nn.layer import Layer
-from numpy_vgg7.nn.linear import Linear
-from numpy_vgg7.nn.network import own_params
 from numpy_vgg7.parity.case import STEPS, Case, product_trace
 from numpy_vgg7.parity.tolerances import LANE32, SUM_RULE
 
@@ -90,7 +87,7 @@ def bounds_used(layers: list[Layer], params: Arrays, exact: Arrays) -> dict[str,
     for layer in layers:
         if isinstance(layer, (Conv2d, Linear)):
             x, d_out = (exact[name].astype(np.float32) for name in (before, f"{layer.name}.grad"))
-            own = {key: value.astype(np.float32) for key, value in own_params(layer, params).items()}
+            own = {key: value.astype(np.float32) for key, value in layer_params(layer, params).items()}
             found = _outputs(layer, own, x, d_out)
             wide = [value.astype(np.float64) for value in (x, d_out)]
             truth = _outputs(layer, {k: v.astype(np.float64) for k, v in own.items()}, *wide)

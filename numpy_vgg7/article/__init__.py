@@ -1,0 +1,1 @@
+"""The article's experiment: its protocol, its order of summation, and better training for its network."""

@@ -1,0 +1,49 @@
+"""The threads of the BLAS that NumPy calls."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import Any
+
+_lock = Lock()
+_users = 0
+_before: list[int] = []
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """The BLAS with one thread inside a block: the engine has threads of its own.
+
+    Two levels of threads get in each other's way, on a busy machine by a factor of ten. Blocks may overlap in
+    several threads; when the last one ends, the BLAS has as many threads as before the first.
+    """
+    global _users
+    with _lock:
+        if not _users:
+            _before[:] = [library.get_num_threads() for library in libraries()]
+            _set([1] * len(_before))
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if not _users:
+                _set(_before)
+
+
+def _set(threads: list[int]) -> None:
+    for library, count in zip(libraries(), threads, strict=True):
+        if library.get_num_threads() != count:
+            library.set_num_threads(count)
+
+
+@cache
+def libraries() -> tuple[Any, ...]:
+    """Controllers of NumPy's BLAS; of every BLAS that is loaded if NumPy's cannot be told from others."""
+    from threadpoolctl import ThreadpoolController
+
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    of_numpy = tuple(library for library in found if "numpy" in library.filepath)
+    return of_numpy or tuple(found)

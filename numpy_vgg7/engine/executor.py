@@ -1,0 +1,255 @@
+"""Runs batches: the features forward, the classifier forward and backward, the features backward.
+
+In each of these three rounds, threads take tasks, a range of images each. What several tasks contribute to is added
+up in the order of the images, so no result depends on the scheduling.
+"""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from numpy_vgg7 import functional
+from numpy_vgg7.engine.gemm import FactoredGradient, Gradients, materialize
+from numpy_vgg7.engine.kernels import KERNELS, Kernel, KernelTable, Linear
+from numpy_vgg7.engine.layout import FeatureMaps
+from numpy_vgg7.engine.plan import FORWARD, BatchPlan, Run, Task, add_gradients, run_kernel
+from numpy_vgg7.engine.threads import ThreadPool, Work, run_in_order
+from numpy_vgg7.engine.update import FusedSGD, step
+from numpy_vgg7.functional import Array, Arrays, Labels
+from numpy_vgg7.network import Layers, parameter_groups, trace_names
+from numpy_vgg7.optim import SGD
+
+SHARES = 4  # of the classifier's update, for each thread: the thread that finishes first takes the next one
+# Numbers that NumPy copies at a time where its operands are not contiguous. With the default of 8,192 it copies rows
+# that need no copy, and leaves the first-level cache.
+BUFFER_SIZE = 2048
+# Plans that are kept: for training and validation, each with a smaller last batch.
+MAX_PLANS = 4
+
+RunFor = Callable[[slice], Run]  # how to run the kernels for some images
+
+
+class Result(NamedTuple):
+    """What a batch gives. The arrays belong to the executor and change with its next call."""
+
+    loss: Array  # a scalar: the mean cross-entropy
+    probs: Array  # (N, classes)
+    gradients: Gradients  # by parameter name
+
+
+class Executor:
+    """Runs a network on batches of any size. Not for several threads at once."""
+
+    def __init__(self, layers: Layers, threads: int = 1, kernels: KernelTable = KERNELS) -> None:
+        self._layers, self._threads, self._kernels = layers, threads, kernels
+        self._pool = ThreadPool(threads) if threads > 1 else None
+        self._groups = parameter_groups(layers)
+        self._plans: OrderedDict[tuple[object, ...], BatchPlan] = OrderedDict()
+        self._params: list[Array] = []
+
+    def logits(self, params: Arrays, x: Array) -> Array:
+        """The output of the last layer, (N, classes), for images (N, 1, H, W)."""
+        plan = self._plan(params, x, training=False)
+
+        def classify(task: Task) -> None:
+            ((images, part),) = task.parts
+            part.forward()
+            np.copyto(plan.logits[images], part.out)
+
+        with small_buffers():
+            self._run([partial(_features_forward, plan, task, x) for task in plan.features])
+            self._run([partial(classify, task) for task in plan.classifier])
+        return plan.logits
+
+    def forward_backward(self, params: Arrays, x: Array, labels: Labels) -> Result:
+        """Loss and gradients of a batch: images (N, 1, H, W), labels (N,)."""
+        plan = self._plan(params, x, training=True)
+        return self._forward_backward(plan, x, labels)
+
+    def train_step(
+        self, params: Arrays, x: Array, labels: Labels, sgd: SGD, velocity: Arrays, lr_scale: float = 1.0
+    ) -> Result:
+        """`forward_backward` and a step of `sgd`, which changes `params` and `velocity`.
+
+        Where several tasks share the classifier, its weights are updated beside the features' backward pass.
+        """
+        plan = self._plan(params, x, training=True)
+        update = plan.update
+        if update is None or not update.fits(sgd, velocity):
+            shares = SHARES * self._threads if len(plan.classifier) > 1 else 1
+            update = FusedSGD(sgd, params, plan.gradients, velocity, self._groups, shares)
+            plan.update = update
+        update.set_rates(lr_scale)
+        beside = len(plan.classifier) > 1
+        result = self._forward_backward(plan, x, labels, update.fc_tasks() if beside else [])
+        with small_buffers():
+            step(update.conv)
+            if not beside:
+                run_in_order(update.fc_tasks())
+        return result
+
+    def trace(self, params: Arrays, x: Array, labels: Labels) -> Arrays:
+        """Everything that the kernels compute for a batch, by the names of `network.trace`, as copies.
+
+        The kernels run as in training; their results are copied before the next kernel overwrites them.
+        """
+        plan = self._new_plan(params, x, training=True, to_input=True)
+        recorder = Recorder()
+        result = self._forward_backward(plan, x, labels, run_for=recorder.run_for)
+        gradients = {name: np.array(g) for name, g in materialize(result.gradients).items()}
+        d_first = [(images.start, part.d_x) for task in plan.features for images, part in task.parts]
+        recorder.add("input.grad", [(start, as_nchw(d_x)) for start, d_x in d_first])
+        found = params | recorder.joined() | {f"{name}.grad": g for name, g in gradients.items()}
+        found |= {"input": x, "probs": result.probs, "loss": result.loss}
+        return {name: np.array(found[name], order="C") for name in trace_names(self._layers)}
+
+    def release(self) -> None:
+        """Drop all plans, and with them their memory."""
+        self._plans.clear()
+        self._params = []
+
+    def _plan(self, params: Arrays, x: Array, training: bool) -> BatchPlan:
+        """The plan for batches of this shape. Plans are bound to parameter arrays: other arrays, other plans."""
+        current = list(params.values())
+        if len(current) != len(self._params) or any(
+            a is not b for a, b in zip(current, self._params, strict=True)
+        ):
+            self.release()
+            self._params = current
+        key = x.shape, training
+        plan = self._plans.pop(key, None)
+        if plan is None:
+            plan = self._new_plan(params, x, training)
+        self._plans[key] = plan
+        self._limit_memory()
+        return plan
+
+    def _new_plan(self, params: Arrays, x: Array, training: bool, to_input: bool = False) -> BatchPlan:
+        return BatchPlan(self._layers, params, x.shape, self._threads, training, to_input, self._kernels)
+
+    def _limit_memory(self) -> None:
+        """Drop the plans that were not used for longest, until few are left and they fit in twice the largest."""
+        sizes = [plan.arena.size for plan in self._plans.values()]
+        limit = 2 * max(sizes)
+        while len(sizes) > MAX_PLANS or sum(sizes) > limit:
+            self._plans.popitem(last=False)
+            sizes.pop(0)
+
+    def _forward_backward(
+        self,
+        plan: BatchPlan,
+        x: Array,
+        labels: Labels,
+        beside: Sequence[Work] = (),
+        run_for: RunFor = lambda images: run_kernel,
+    ) -> Result:
+        """The three rounds. `beside` holds tasks that need the classifier's gradients, for the last round."""
+
+        def classify(task: Task) -> None:
+            ((images, part),) = task.parts
+            part.forward(run_for(images))
+            np.copyto(plan.logits[images], part.out)
+            plan.probs[images] = functional.softmax(plan.logits[images])
+            d_logits = functional.cross_entropy_backward(plan.probs[images], labels[images], len(labels))
+            np.copyto(part.d_out, d_logits)
+            part.backward(run_for(images))
+            np.copyto(plan.d_flat[images], part.d_x)
+            _keep_factors(part.kernels, plan.factors, images)
+
+        def features_backward(task: Task) -> None:
+            for images, part in task.parts:
+                np.copyto(part.d_out, plan.d_flat[images])
+                part.backward(run_for(images))
+                if part is not task.parts[0].plan:
+                    add_gradients(task.parts[0].plan.gradients, part.gradients)
+
+        with small_buffers():
+            self._run([partial(_features_forward, plan, task, x, run_for) for task in plan.features])
+            self._run([partial(classify, task) for task in plan.classifier])
+            _add_tasks(plan.classifier)
+            self._run([*(partial(features_backward, task) for task in plan.features), *beside])
+            _add_tasks(plan.features)
+        return Result(functional.cross_entropy(plan.logits, labels), plan.probs, plan.gradients)
+
+    def _run(self, tasks: Sequence[Work]) -> None:
+        if self._pool and len(tasks) > 1:
+            self._pool.run(tasks)
+        else:
+            run_in_order(tasks)
+
+
+@contextmanager
+def small_buffers() -> Iterator[None]:
+    """NumPy with buffers of BUFFER_SIZE numbers inside a block, in this thread and in the workers it uses."""
+    before = np.setbufsize(BUFFER_SIZE)
+    try:
+        yield
+    finally:
+        np.setbufsize(before)
+
+
+def _features_forward(
+    plan: BatchPlan, task: Task, x: Array, run_for: RunFor = lambda images: run_kernel
+) -> None:
+    task.prepare()
+    for images, part in task.parts:
+        np.copyto(part.x.nchw, x[images])
+        part.forward(run_for(images))
+        np.copyto(plan.flat[images], part.out)
+
+
+def _keep_factors(kernels: Sequence[Kernel], factors: dict[str, FactoredGradient], images: slice) -> None:
+    """Copy the factors of some images' weight gradients to those of the whole batch."""
+    for kernel in kernels:
+        if isinstance(kernel, Linear):
+            left, right = factors[f"{kernel.layer.name}.weight"]
+            np.copyto(left[images], kernel.d_out)
+            if not np.shares_memory(right, kernel.x):  # the first layer reads `flat`, which is its factor
+                np.copyto(right[images], kernel.x)
+
+
+def _add_tasks(tasks: Sequence[Task]) -> None:
+    """Add up the gradients of all tasks in those of the first, which the plan hands out."""
+    first, *others = (task.parts[0].plan.gradients for task in tasks)
+    for other in others:
+        add_gradients(first, other)
+
+
+class Recorder:
+    """Copies what kernels compute, by name and first image."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, dict[int, Array]] = defaultdict(dict)
+
+    def run_for(self, images: slice) -> Run:
+        """Run the kernels for some images, and copy their outputs and the gradients that they are given."""
+
+        def run(kernel: Kernel, method: str) -> None:
+            name = kernel.layer.name
+            if method != FORWARD:
+                self._found[f"{name}.grad"].setdefault(images.start, as_nchw(kernel.d_out).copy())
+            run_kernel(kernel, method)
+            if method == FORWARD:
+                self._found[name][images.start] = as_nchw(kernel.out).copy()
+
+        return run
+
+    def add(self, name: str, parts: Sequence[tuple[int, Array]]) -> None:
+        """Add arrays by their first image."""
+        self._found[name] = dict(parts)
+
+    def joined(self) -> Arrays:
+        """The arrays of all parts, in the order of the images."""
+        return {
+            name: np.concatenate([parts[start] for start in sorted(parts)])
+            for name, parts in self._found.items()
+        }
+
+
+def as_nchw(data: FeatureMaps | Array) -> Array:
+    """(N, C, H, W) of feature maps; other arrays as they are."""
+    return data.nchw if isinstance(data, FeatureMaps) else data

@@ -1,0 +1,162 @@
+"""VGG7, the model a user holds."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from numpy_vgg7 import blas
+from numpy_vgg7.config import DTYPES, VGG7Config, config_error
+from numpy_vgg7.engine.executor import Executor, Result
+from numpy_vgg7.engine.gemm import materialize
+from numpy_vgg7.functional import Array, Arrays, Labels, softmax
+from numpy_vgg7.inputs import as_images, as_labels
+from numpy_vgg7.network import initial_params, parameter_groups
+from numpy_vgg7.optim import SGD
+
+INFERENCE_BATCH = 256  # images at a time, so that a large set needs no more memory than a batch
+
+
+class VGG7:
+    """A VGG7 with its parameters.
+
+    `params` maps PyTorch's names to arrays in PyTorch's layout ("conv1.weight" -> (out, in/groups, 3, 3),
+    "fc5.weight" -> (out, in)). Images are (N, H, W) or (N, 1, H, W) with pixels in 0..1.
+
+    A batch of more than a few images is split over `threads`. While it runs, the BLAS has one thread. Calls from
+    several threads take turns. The memory for the last few batch sizes is kept until `release`.
+    """
+
+    def __init__(self, config: VGG7Config, seed: int = 0, dtype: str = "float32", threads: int = 1) -> None:
+        if dtype not in DTYPES:
+            raise config_error("dtype", " or ".join(DTYPES), dtype, "choose one")
+        if type(seed) is not int or seed < 0:
+            raise config_error("seed", "a whole number >= 0", seed, "choose one")
+        self.config = config
+        self.dtype = dtype
+        self.layers = config.layers()
+        self.params = initial_params(self.layers, seed, dtype)
+        self._lock = Lock()
+        self.threads = threads
+
+    @property
+    def threads(self) -> int:
+        """How many threads share a batch."""
+        return self._threads
+
+    @threads.setter
+    def threads(self, count: int) -> None:
+        if type(count) is not int or count < 1:
+            raise config_error("threads", "a whole number >= 1", count, "choose one")
+        self._threads = count
+        self.release()
+
+    @property
+    def parameter_groups(self) -> dict[str, list[str]]:
+        """The names of the parameters with a learning rate of their own: "conv" and "fc"."""
+        return parameter_groups(self.layers)
+
+    @cached_property
+    def _executor(self) -> Executor:
+        return Executor(self.layers, self.threads)
+
+    @contextmanager
+    def _running(self) -> Iterator[Executor]:
+        """The executor, for one caller at a time."""
+        with self._lock, blas.single_threaded():
+            yield self._executor
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles have an executor and a lock of their own."""
+        return {key: value for key, value in vars(self).items() if key not in ("_executor", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=Lock())
+
+    def logits(self, images: Array) -> Array:
+        """The last layer's output, (N, classes)."""
+        x = as_images(images, self.config.image_size, self.dtype)
+        batches = (x[i : i + INFERENCE_BATCH] for i in range(0, len(x), INFERENCE_BATCH))
+        return np.concatenate([self.forward(batch) for batch in batches])
+
+    def predict_proba(self, images: Array) -> Array:
+        """The probability of each class, (N, classes); each row sums to 1."""
+        return softmax(self.logits(images))
+
+    def predict(self, images: Array) -> Labels:
+        """The most probable class of each image, (N,)."""
+        labels: Labels = self.logits(images).argmax(axis=1)
+        return labels
+
+    def loss_and_gradients(self, images: Array, labels: Array) -> tuple[float, Arrays]:
+        """The mean cross-entropy of a batch and its gradient with respect to each parameter, keyed like `params`."""
+        x, labels = self._batch(images, labels)
+        with self._running() as executor:
+            result = executor.forward_backward(self.params, x, labels)
+            gradients = materialize(result.gradients)
+            return float(result.loss), {name: np.array(gradients[name], order="C") for name in self.params}
+
+    def trace(self, images: Array, labels: Array) -> Arrays:
+        """Everything that the engine computes for one batch, by name, in the order of computation.
+
+        The names are those of `network.trace`, which computes the same by the definition.
+        """
+        x, labels = self._batch(images, labels)
+        with self._running() as executor:
+            return executor.trace(self.params, x, labels)
+
+    def forward(self, x: Array) -> Array:
+        """`logits` for callers whose images (N, 1, H, W) are already checked."""
+        with self._running() as executor:
+            return executor.logits(self.params, x).copy()
+
+    def forward_backward(self, x: Array, labels: Labels) -> Result:
+        """Loss and gradients for callers whose images and labels are already checked.
+
+        The arrays of the result are overwritten by the next call of any method.
+        """
+        with self._running() as executor:
+            return executor.forward_backward(self.params, x, labels)
+
+    def train_step(
+        self, x: Array, labels: Labels, sgd: SGD, velocity: Arrays, lr_scale: float = 1.0
+    ) -> Result:
+        """`forward_backward` and one step of `sgd`. Changes `params` and `velocity`."""
+        with self._running() as executor:
+            return executor.train_step(self.params, x, labels, sgd, velocity, lr_scale)
+
+    def release(self) -> None:
+        """Return the memory that batches have used to the system."""
+        with self._lock:
+            vars(self).pop("_executor", None)
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file with the configuration, checksums and a probe inside."""
+        from numpy_vgg7.weights import save
+
+        save(Path(path), self)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "VGG7":
+        """Read a file that `save` wrote. Raises WeightsError if it is damaged or not complete."""
+        from numpy_vgg7.weights import load
+
+        return load(Path(path))
+
+    @classmethod
+    def from_params(cls, config: VGG7Config, params: Arrays, threads: int = 1) -> "VGG7":
+        """A model around copies of existing parameters. Raises WeightsError if they don't fit."""
+        from numpy_vgg7.weights import check_tensors
+
+        check_tensors(params, config, "parameters")
+        model = cls(config, dtype=next(iter(params.values())).dtype.name, threads=threads)
+        model.params = {name: params[name].astype(model.dtype, order="C", copy=True) for name in model.params}
+        return model
+
+    def _batch(self, images: Array, labels: Array) -> tuple[Array, Labels]:
+        x = as_images(images, self.config.image_size, self.dtype)
+        return x, as_labels(labels, len(x), self.config.classes)
