@@ -3,9 +3,9 @@
 3x3 convolution, 2x2 average pooling, flattening, the fully connected layer, four activations, softmax with
 cross-entropy.
 
-Arrays are (N, C, H, W) for images and feature maps, (N, features) elsewhere, and have the shapes and layouts of
-PyTorch. `d_out` is the gradient of the loss with respect to the output of a function, `d_x` that with respect to
-its input. No function changes its arguments.
+Arrays are (N, C, H, W) for images and feature maps, (N, features) elsewhere, and have the shapes and layouts
+of PyTorch. `d_out` is the gradient of the loss with respect to the output of a function, `d_x` that with
+respect to its input. No function changes its arguments.
 
 Forward functions also take complex arrays, for the complex-step check of the gradients: ReLU then decides on
 the real part and softmax subtracts the real maximum, so that both stay analytic.
@@ -53,8 +53,7 @@ def conv2d_backward(x: Array, weight: Array, d_out: Array, groups: int = 1) -> t
 def windows(x: Array) -> Array:
     """The 3x3 window around each pixel, zero outside the image: (N, C, H, W) -> (N, C, H, W, 3, 3)."""
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    seen: Array = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
-    return seen
+    return np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
 
 
 def rotated_and_exchanged(weight: Array, groups: int = 1) -> Array:
@@ -63,8 +62,7 @@ def rotated_and_exchanged(weight: Array, groups: int = 1) -> Array:
     Rotated by 180 degrees, with the input and output channels of each group exchanged.
     """
     rotated = weight[:, :, ::-1, ::-1]
-    exchanged: Array = np.concatenate([kernel.swapaxes(0, 1) for kernel in np.split(rotated, groups)])
-    return exchanged
+    return np.concatenate([kernel.swapaxes(0, 1) for kernel in np.split(rotated, groups)])
 
 
 def avg_pool2d(x: Array) -> Array:
@@ -73,8 +71,7 @@ def avg_pool2d(x: Array) -> Array:
     out[i,j] = (x[2i,2j] + x[2i,2j+1] + x[2i+1,2j] + x[2i+1,2j+1]) / 4
     """
     n, c, height, width = x.shape
-    out: Array = x.reshape(n, c, height // 2, 2, width // 2, 2).sum(axis=(3, 5)) / 4
-    return out
+    return x.reshape(n, c, height // 2, 2, width // 2, 2).sum(axis=(3, 5)) / 4
 
 
 def avg_pool2d_backward(d_out: Array) -> Array:
@@ -111,7 +108,8 @@ def linear_backward(x: Array, weight: Array, d_out: Array) -> tuple[Array, Array
     return d_out @ weight, d_out.T @ x, d_out.sum(axis=0)
 
 
-# Activations take arrays of any shape. In their backward passes `out` is the output of the forward pass for `x`.
+# Activations take arrays of any shape. In their backward passes `out` is the output of the forward pass for
+# `x`.
 
 
 def relu(x: Array) -> Array:
@@ -126,8 +124,7 @@ def relu_backward(x: Array, out: Array, d_out: Array) -> Array:
 
 def tanh(x: Array) -> Array:
     """Hyperbolic tangent."""
-    result: Array = np.tanh(x)
-    return result
+    return np.tanh(x)
 
 
 def tanh_backward(x: Array, out: Array, d_out: Array) -> Array:
@@ -137,8 +134,7 @@ def tanh_backward(x: Array, out: Array, d_out: Array) -> Array:
 
 def arctan(x: Array) -> Array:
     """Inverse tangent, in radians."""
-    result: Array = np.arctan(x)
-    return result
+    return np.arctan(x)
 
 
 def arctan_backward(x: Array, out: Array, d_out: Array) -> Array:
@@ -164,16 +160,14 @@ def softmax(logits: Array) -> Array:
     """
     with np.errstate(over="ignore"):
         exponentials = np.exp(logits - logits.real.max(axis=1, keepdims=True))
-    probs: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return probs
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 def log_softmax(logits: Array) -> Array:
     """log p[n,k] = z[n,k] - log(sum over l of exp z[n,l]): (N, K) -> (N, K)."""
     with np.errstate(over="ignore"):
         shifted = logits - logits.real.max(axis=1, keepdims=True)
-    log_probs: Array = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return log_probs
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
 def cross_entropy(logits: Array, labels: Labels) -> Array:

@@ -27,8 +27,8 @@ class VGG7:
     `params` maps PyTorch's names to arrays in PyTorch's layout ("conv1.weight" -> (out, in/groups, 3, 3),
     "fc5.weight" -> (out, in)). Images are (N, H, W) or (N, 1, H, W) with pixels in 0..1.
 
-    A batch of more than a few images is split over `threads`. While it runs, the BLAS has one thread. Calls from
-    several threads take turns. The memory for the last few batch sizes is kept until `release`.
+    A batch of more than a few images is split over `threads`. While it runs, the BLAS has one thread. Calls
+    from several threads take turns. The memory for the last few batch sizes is kept until `release`.
     """
 
     def __init__(self, config: VGG7Config, seed: int = 0, dtype: str = "float32", threads: int = 1) -> None:
@@ -93,7 +93,7 @@ class VGG7:
         return labels
 
     def loss_and_gradients(self, images: Array, labels: Array) -> tuple[float, Arrays]:
-        """The mean cross-entropy of a batch and its gradient with respect to each parameter, keyed like `params`."""
+        """The mean cross-entropy of a batch and its gradients, keyed like `params`."""
         x, labels = self._batch(images, labels)
         with self._running() as executor:
             result = executor.forward_backward(self.params, x, labels)

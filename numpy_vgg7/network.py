@@ -21,8 +21,8 @@ from numpy_vgg7.functional import Array, Arrays, Labels
 class Function(NamedTuple):
     """An activation: out = forward(x), d_x = backward(x, out, d_out).
 
-    `gain` is the factor on the weights before it that keeps the variance of a signal (He et al. 2015 for ReLU;
-    the others are close to the identity near 0, Glorot and Bengio 2010).
+    `gain` is the factor on the weights before it that keeps the variance of a signal (He et al. 2015 for
+    ReLU; the others are close to the identity near 0, Glorot and Bengio 2010).
     """
 
     forward: Callable[[Array], Array]
@@ -40,7 +40,7 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class Layer:
-    """A name and the hyperparameters. Parameters are passed in by key ("weight", "bias"): a layer has no state."""
+    """A name and hyperparameters. Parameters are passed in by key: "weight", "bias"."""
 
     name: str
 
@@ -216,7 +216,7 @@ def initial_params(layers: Layers, seed: int, dtype: str = "float32") -> Arrays:
 
 
 def forward(layers: Layers, params: Arrays, x: Array) -> list[Step]:
-    """Run `x` through the layers. The tape holds the input and output of each; the last output is the logits."""
+    """Run `x` through the layers; the tape holds the input and output of each, the logits last."""
     tape = []
     for layer in layers:
         out = layer.forward(layer_params(layer, params), x)
@@ -262,8 +262,8 @@ def trace(layers: Layers, params: Arrays, images: Array, labels: Labels) -> Arra
 
 
 def trace_names(layers: Layers) -> list[str]:
-    """The values "input", "conv1.weight", "conv1.bias", "conv1", "act1", ..., "logits", "probs", "loss", then the
-    gradients of the loss "logits.grad", "fc7.grad", "fc7.weight.grad", ..., "input.grad".
+    """The values "input", "conv1.weight", "conv1.bias", "conv1", "act1", ..., "logits", "probs", "loss", then
+    the gradients of the loss "logits.grad", "fc7.grad", "fc7.weight.grad", ..., "input.grad".
 
     Softmax and cross-entropy are one step backward, so there is no "probs.grad".
     """

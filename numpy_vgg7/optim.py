@@ -15,9 +15,10 @@ WARM_UP = 0.1  # share of all steps
 class SGD:
     """The settings of the optimizer. Its memory, the velocity, belongs to the caller.
 
-    Learning rates are per step, one for each parameter group: `lr_conv` for the convolutions and `lr_fc` for the
-    fully connected layers. `weight_decay` adds weight_decay * parameter to every gradient, biases included.
-    The rules are those of `torch.optim.SGD` (Sutskever et al. 2013 for momentum and Nesterov's variant).
+    Learning rates are per step, one for each parameter group: `lr_conv` for the convolutions and `lr_fc` for
+    the fully connected layers. `weight_decay` adds weight_decay * parameter to every gradient, biases
+    included. The rules are those of `torch.optim.SGD` (Sutskever et al. 2013 for momentum and Nesterov's
+    variant).
     """
 
     lr_conv: float

@@ -1,7 +1,7 @@
 """Runs batches: the features forward, the classifier forward and backward, the features backward.
 
-In each of these three rounds, threads take tasks, a range of images each. What several tasks contribute to is added
-up in the order of the images, so no result depends on the scheduling.
+In each of these three rounds, threads take tasks, a range of images each. What several tasks contribute to is
+added up in the order of the images, so no result depends on the scheduling.
 """
 
 from collections import OrderedDict, defaultdict
@@ -24,8 +24,8 @@ from numpy_vgg7.network import Layers, parameter_groups, trace_names
 from numpy_vgg7.optim import SGD
 
 SHARES = 4  # of the classifier's update, for each thread: the thread that finishes first takes the next one
-# Numbers that NumPy copies at a time where its operands are not contiguous. With the default of 8,192 it copies rows
-# that need no copy, and leaves the first-level cache.
+# Numbers that NumPy copies at a time where its operands are not contiguous. With the default of 8,192 it
+# copies rows that need no copy, and leaves the first-level cache.
 BUFFER_SIZE = 2048
 # Plans that are kept: for training and validation, each with a smaller last batch.
 MAX_PLANS = 4
@@ -113,7 +113,7 @@ class Executor:
         self._params = []
 
     def _plan(self, params: Arrays, x: Array, training: bool) -> BatchPlan:
-        """The plan for batches of this shape. Plans are bound to parameter arrays: other arrays, other plans."""
+        """The plan for batches of this shape. New parameter arrays need new plans."""
         current = list(params.values())
         if len(current) != len(self._params) or any(
             a is not b for a, b in zip(current, self._params, strict=True)
@@ -132,7 +132,7 @@ class Executor:
         return BatchPlan(self._layers, params, x.shape, self._threads, training, to_input, self._kernels)
 
     def _limit_memory(self) -> None:
-        """Drop the plans that were not used for longest, until few are left and they fit in twice the largest."""
+        """Drop the least recently used plans until few are left, at most twice as large as the largest."""
         sizes = [plan.arena.size for plan in self._plans.values()]
         limit = 2 * max(sizes)
         while len(sizes) > MAX_PLANS or sum(sizes) > limit:

@@ -6,8 +6,8 @@ import numpy as np
 
 from numpy_vgg7.functional import Array
 
-# OpenBLAS multiplies small matrices where they lie. Larger ones it copies first, which takes a quarter to a half of
-# the time if one of them is thin. Its limit is 10^6 multiplications.
+# OpenBLAS multiplies small matrices where they lie. Larger ones it copies first, which takes a quarter to a
+# half of the time if one of them is thin. Its limit is 10^6 multiplications.
 SMALL = 950_000
 MIN_ROWS = 4  # of a block
 
@@ -46,7 +46,7 @@ class OuterProduct:
 
 
 def block_count(rows: int, work: int) -> int:
-    """The number of equal blocks for `rows` rows of `work` multiplications each; 1 where blocks don't help."""
+    """The number of equal blocks of `rows` rows, `work` multiplications each; 1 if blocks don't help."""
     for count in range(-(-rows * work // SMALL), rows // MIN_ROWS + 1):
         if rows % count == 0:
             return count

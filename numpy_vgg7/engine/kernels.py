@@ -1,10 +1,10 @@
 """One kernel per layer, bound to its arrays once and then run for every batch.
 
-A kernel reads `x`, writes `out`, and after `bind_backward` reads `d_out` and writes `d_x`, which is the `d_out` of
-the kernel before it. What depends on the parameters alone is made by `prepare`, once per step. The convolutional
-part works on feature maps in the padded layout; behind `Flatten`, arrays are (N, features) with the features of the
-whole batch next to each other, since a BLAS multiplies a large matrix by a narrow one a quarter faster than the
-other way round.
+A kernel reads `x`, writes `out`, and after `bind_backward` reads `d_out` and writes `d_x`, which is the
+`d_out` of the kernel before it. What depends on the parameters alone is made by `prepare`, once per step. The
+convolutional part works on feature maps in the padded layout; behind `Flatten`, arrays are (N, features) with
+the features of the whole batch next to each other, since a BLAS multiplies a large matrix by a narrow one a
+quarter faster than the other way round.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,8 @@ class LayerParams:
     """A layer's parameters as its kernel reads them, shared by all kernels of one thread."""
 
     def __init__(self, layer: Any, params: Arrays, training: bool) -> None:
-        self.weight, self.bias = params.get("weight"), params.get("bias")
+        self.weight: Any = params.get("weight")
+        self.bias = params.get("bias")
 
     def prepare(self) -> None:
         """Follow the current values of the parameters. Once per step, before the kernels run."""
@@ -64,7 +65,7 @@ class Kernel:
 
 
 class ConvParams(LayerParams):
-    """Filters (kernel row, kernel column, in, out) and their Winograd transform, also for the backward pass."""
+    """Filters (kernel row, kernel column, in, out) for both passes, and their Winograd transforms."""
 
     def __init__(self, layer: network.Conv2d, params: Arrays, training: bool) -> None:
         super().__init__(layer, params, training)
@@ -155,7 +156,7 @@ class Conv2d(Kernel):
         return Im2col(x, filters, out, self.scratch)
 
     def _bind_weight_gradient(self) -> None:
-        """The gradient is computed as filters; with groups, their blocks are copied to the weight's layout."""
+        """With groups, the blocks of the filters' gradient are copied to the weight's layout."""
         layer, dtype = self.layer, self.x.dtype
         algorithm = WinogradWeightGradient if self.winograd else Im2colWeightGradient
         d_filters = self.scratch.arena.array((3, 3, layer.in_channels, layer.out_channels), dtype)
@@ -266,7 +267,7 @@ class Linear(Kernel):
 
 
 class ActivationKernel(Kernel):
-    """An elementwise function that overwrites its input, and `d_out` with `d_x`. All are 0 at 0: padding stays 0."""
+    """An elementwise function in place. All of them are 0 at 0, so padding stays 0."""
 
     def __init__(self, layer: network.Activation, params: LayerParams, x: Data, scratch: Scratch) -> None:
         super().__init__(layer, params, x, scratch)
@@ -295,7 +296,7 @@ class ReLU(ActivationKernel):
 
     def forward(self) -> None:
         """max(x, 0)"""
-        np.maximum(self.y, self.zeros, self.y)
+        np.maximum(self.y, self.zeros, out=self.y)
 
     def backward_input(self) -> None:
         """d_out where x > 0, else 0"""

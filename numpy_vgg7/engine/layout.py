@@ -1,10 +1,10 @@
 """The padded layout of feature maps, in which a convolution needs no copies of image patches.
 
-Feature maps (N, C, H, W) lie in memory as (H, N, W + 1, C): the first rows of all images side by side, then all
-second rows, and so on; within a row pixel by pixel, and the channels of a pixel side by side. A column of zeros to
-the right of each image is also the left padding of the next one, and a row of zeros lies above and below. Hence
-the three pixels under a kernel row are 3 C adjacent numbers wherever the kernel stands, and an operation on the
-rows of all images is one long run of numbers, which is what NumPy is fast at.
+Feature maps (N, C, H, W) lie in memory as (H, N, W + 1, C): the first rows of all images side by side, then
+all second rows, and so on; within a row pixel by pixel, and the channels of a pixel side by side. A column of
+zeros to the right of each image is also the left padding of the next one, and a row of zeros lies above and
+below. Hence the three pixels under a kernel row are 3 C adjacent numbers wherever the kernel stands, and an
+operation on the rows of all images is one long run of numbers, which is what NumPy is fast at.
 """
 
 import numpy as np
@@ -70,7 +70,7 @@ class FeatureMaps:
 
 
 class Scratch:
-    """Arrays and feature maps for intermediate results, by name. Kernels that run one after another share them."""
+    """Intermediate results by name, shared by kernels that run one after another."""
 
     def __init__(self, arena: Arena) -> None:
         self.arena = arena

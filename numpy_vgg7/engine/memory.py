@@ -17,8 +17,8 @@ DType = str | type | np.dtype[np.generic]
 class Arena:
     """Hands out arrays from large chunks of anonymous memory.
 
-    `malloc` keeps freed arrays of a few megabytes for later use, so that a process would never shrink again. A
-    chunk is unmapped as soon as no array in it is referenced.
+    `malloc` keeps freed arrays of a few megabytes for later use, so that a process would never shrink again.
+    A chunk is unmapped as soon as no array in it is referenced.
     """
 
     def __init__(self) -> None:

@@ -18,8 +18,8 @@ from numpy_vgg7.network import Conv2d, Flatten, Layer, Layers, layer_params, par
 # Numbers in the largest feature maps of a shard, for each thread. With more, what a layer works on leaves the
 # caches; with fewer, threads lose their time waiting for the interpreter between operations.
 SHARD_SIZE = 200_000
-# What is worth another thread: numbers in the largest feature maps of its images, and multiplications of the fully
-# connected layers' forward pass. With less, threads get in each other's way.
+# What is worth another thread: numbers in the largest feature maps of its images, and multiplications of the
+# fully connected layers' forward pass. With less, threads get in each other's way.
 FEATURES_PER_THREAD = 100_000
 CLASSIFIER_PER_THREAD = 2_000_000
 
@@ -169,7 +169,7 @@ class BatchPlan:
         }
 
     def _bind_gradients(self, layers: Layers, classifier: Layers) -> None:
-        """The gradients of the whole batch: those of the first part, to which the others are added; factors."""
+        """The gradients of the whole batch: factors, and the first part's, to which the others are added."""
         right = self.flat
         for layer in classifier:
             if layer.shapes():
@@ -197,7 +197,7 @@ def largest_maps(layers: Layers, shape: tuple[int, ...]) -> int:
 
 
 def ranges(start: int, stop: int, count: int) -> list[slice]:
-    """A range split into `count` ranges that differ by at most one in length; at least one, none of them empty."""
+    """A range split into `count` ranges of almost equal length; at least one, and none of them empty."""
     count = max(1, min(count, stop - start))
     bounds = [start + (stop - start) * index // count for index in range(count + 1)]
     return [slice(*bound) for bound in pairwise(bounds)]

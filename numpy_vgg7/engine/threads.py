@@ -90,7 +90,7 @@ class ThreadPool:
 
 
 def _finish(pending: deque[Work], jobs: Sequence[Job]) -> None:
-    """Wait for the workers. An interrupt meanwhile is raised at the end; the workers still write until then."""
+    """Wait for the workers, which still write. An interrupt meanwhile is raised at the end."""
     interrupt: BaseException | None = None
     while True:
         try:

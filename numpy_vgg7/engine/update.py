@@ -1,4 +1,4 @@
-"""The SGD step, fused with the product that makes a large weight's gradient: `optim.SGD.step` in blocks of rows."""
+"""`optim.SGD.step` in blocks of rows, fused with the product that makes a large gradient."""
 
 from collections.abc import Callable, Sequence
 

@@ -6,8 +6,8 @@ kernel column g, the two outputs y are
     y0 = d0 g0 + d1 g1 + d2 g2 = m0 + m1 + m2      m0 = (d0 - d2) g0     m1 = (d1 + d2) (g0 + g1 + g2) / 2
     y1 = d1 g0 + d2 g1 + d3 g2 = m1 - m2 - m3      m3 = (d1 - d3) g2     m2 = (d2 - d1) (g0 - g1 + g2) / 2
 
-d, g, m and y stand for whole rows: of all images, and of the kernel. Along a row nothing is saved: the three pixels
-under a kernel row are adjacent, and multiplying them by it is one product of matrices.
+d, g, m and y stand for whole rows: of all images, and of the kernel. Along a row nothing is saved: the three
+pixels under a kernel row are adjacent, and multiplying them by it is one product of matrices.
 """
 
 import numpy as np
