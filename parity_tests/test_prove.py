@@ -24,7 +24,7 @@ def verdicts():
 def test_a_bug_is_caught_and_blamed(verdicts, mutant):
     verdict = verdicts[mutant.name]
     assert verdict.caught
-    assert verdict.blamed_right, f"blamed {verdict.culprit}, expected {mutant.blame}"
+    assert verdict.blamed_right, f"blamed {verdict.culprit}, expected {mutant.place}"
 
 
 def test_the_catalogue_is_complete_and_names_are_unique():

@@ -29,7 +29,7 @@ class Verdict:
     @property
     def blamed_right(self) -> bool:
         """Whether the place that was found is the one that was changed."""
-        return self.culprit is not None and fnmatch(self.culprit.place, self.mutant.blame)
+        return self.culprit is not None and fnmatch(self.culprit.place, self.mutant.place)
 
 
 def examine(suite: Suite) -> dict[str, list[Finding]]:

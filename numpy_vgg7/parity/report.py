@@ -107,7 +107,7 @@ def prove_json(verdicts: Sequence[Verdict], control_passed: bool, control_seeds:
                 "caught": verdict.caught,
                 "caught_by": list(verdict.caught_by),
                 "blamed": verdict.culprit.place if verdict.culprit else None,
-                "expected": verdict.mutant.blame,
+                "expected": verdict.mutant.place,
                 "diagnosis": verdict.culprit.diagnosis if verdict.culprit else None,
             }
             for verdict in verdicts
@@ -123,7 +123,7 @@ def prove_table(verdicts: Sequence[Verdict]) -> Table:
     for verdict in verdicts:
         by = ", ".join(verdict.caught_by) or "[bold red]nobody[/]"
         place = verdict.culprit.place if verdict.culprit else "-"
-        blamed = place if verdict.blamed_right else f"[red]{place}, not {verdict.mutant.blame}[/]"
+        blamed = place if verdict.blamed_right else f"[red]{place}, not {verdict.mutant.place}[/]"
         words = verdict.culprit.diagnosis.split("; ")[0] if verdict.culprit else ""
         table.add_row(verdict.mutant.name, by, blamed, words)
     return table

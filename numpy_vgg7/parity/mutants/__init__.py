@@ -1,0 +1,12 @@
+"""The catalogue of bugs: small replacements in the product, each with the place where it should be found."""
+
+from numpy_vgg7.parity.mutants.backward import BACKWARD
+from numpy_vgg7.parity.mutants.engine import ENGINE
+from numpy_vgg7.parity.mutants.forward import FORWARD
+from numpy_vgg7.parity.mutants.interchange import INTERCHANGE
+from numpy_vgg7.parity.mutants.mutant import Mutant, Replacement
+from numpy_vgg7.parity.mutants.update import UPDATE
+
+CATALOGUE: tuple[Mutant, ...] = (*FORWARD, *BACKWARD, *ENGINE, *UPDATE, *INTERCHANGE)
+
+__all__ = ["CATALOGUE", "Mutant", "Replacement"]
