@@ -8,6 +8,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from operator import is_
 from typing import NamedTuple
 
 import numpy as np
@@ -115,9 +116,7 @@ class Executor:
     def _plan(self, params: Arrays, x: Array, training: bool) -> BatchPlan:
         """The plan for batches of this shape. New parameter arrays need new plans."""
         current = list(params.values())
-        if len(current) != len(self._params) or any(
-            a is not b for a, b in zip(current, self._params, strict=True)
-        ):
+        if len(current) != len(self._params) or not all(map(is_, current, self._params)):
             self.release()
             self._params = current
         key = x.shape, training

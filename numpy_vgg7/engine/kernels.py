@@ -176,9 +176,7 @@ class AvgPool2d(Kernel):
 
     out: FeatureMaps
 
-    def __init__(
-        self, layer: network.AvgPool2d, params: LayerParams, x: FeatureMaps, scratch: Scratch
-    ) -> None:
+    def __init__(self, layer: network.AvgPool2d, params: None, x: FeatureMaps, scratch: Scratch) -> None:
         super().__init__(layer, params, x, scratch)
         n, c, height, width = x.shape
         self.out = FeatureMaps((n, c, height // 2, width // 2), x.dtype, scratch.arena)
@@ -214,7 +212,7 @@ class AvgPool2d(Kernel):
 class Flatten(Kernel):
     """(N, C, H, W) in the padded layout -> (N, C*H*W) in C order."""
 
-    def __init__(self, layer: network.Flatten, params: LayerParams, x: FeatureMaps, scratch: Scratch) -> None:
+    def __init__(self, layer: network.Flatten, params: None, x: FeatureMaps, scratch: Scratch) -> None:
         super().__init__(layer, params, x, scratch)
         self.out_nchw = scratch.arena.array(x.shape, x.dtype)
         self.out = self.out_nchw.reshape(len(self.out_nchw), -1)
@@ -269,7 +267,7 @@ class Linear(Kernel):
 class ActivationKernel(Kernel):
     """An elementwise function in place. All of them are 0 at 0, so padding stays 0."""
 
-    def __init__(self, layer: network.Activation, params: LayerParams, x: Data, scratch: Scratch) -> None:
+    def __init__(self, layer: network.Activation, params: None, x: Data, scratch: Scratch) -> None:
         super().__init__(layer, params, x, scratch)
         self.out = x
         self.y = contiguous(x)
@@ -288,7 +286,7 @@ def contiguous(data: Data) -> Array:
 class ReLU(ActivationKernel):
     """Rectified linear unit."""
 
-    def __init__(self, layer: network.Activation, params: LayerParams, x: Data, scratch: Scratch) -> None:
+    def __init__(self, layer: network.Activation, params: None, x: Data, scratch: Scratch) -> None:
         super().__init__(layer, params, x, scratch)
         # Two arrays are compared three times as fast as an array and a number.
         self.zeros = scratch.array("zeros", self.y.shape[1:], x.dtype)
@@ -307,7 +305,7 @@ class ReLU(ActivationKernel):
 class Tanh(ActivationKernel):
     """Hyperbolic tangent."""
 
-    def __init__(self, layer: network.Activation, params: LayerParams, x: Data, scratch: Scratch) -> None:
+    def __init__(self, layer: network.Activation, params: None, x: Data, scratch: Scratch) -> None:
         super().__init__(layer, params, x, scratch)
         self.slope = scratch.array("slope", self.y.shape, x.dtype)
 
@@ -325,7 +323,7 @@ class Tanh(ActivationKernel):
 class Arctan(ActivationKernel):
     """Inverse tangent. Its derivative needs the input, so the output has memory of its own."""
 
-    def __init__(self, layer: network.Activation, params: LayerParams, x: Data, scratch: Scratch) -> None:
+    def __init__(self, layer: network.Activation, params: None, x: Data, scratch: Scratch) -> None:
         super().__init__(layer, params, x, scratch)
         self.slope = scratch.array("slope", self.y.shape, x.dtype)
         self.out = like(x, scratch.arena)

@@ -54,7 +54,7 @@ class Plan:
         self.d_x: Any = d_x
         self.kernels: list[Kernel] = []
         for layer in layers:
-            kernel = kernel_of(layer, kernels)(layer, params[layer.name], x, scratch)
+            kernel = kernel_of(layer, kernels)(layer, params.get(layer.name), x, scratch)
             if training:
                 kernel.bind_backward(d_x)
                 d_x = kernel.d_out
@@ -93,11 +93,11 @@ class Task(NamedTuple):
     """Parts that one thread works on, one after another, and the parameters that their kernels share."""
 
     parts: list[Part]
-    params: dict[str, LayerParams]
+    params: list[LayerParams]
 
     def prepare(self) -> None:
         """Follow the current values of the parameters."""
-        for params in self.params.values():
+        for params in self.params:
             params.prepare()
 
 
@@ -151,14 +151,14 @@ class BatchPlan:
                 d_x = maps[1] if self._to_input else None
                 plans[size] = Plan(layers, params, maps[0], scratch, self._training, d_x, self._kernels)
             parts.append(Part(shard, plans[size]))
-        return Task(parts, params)
+        return Task(parts, list(params.values()))
 
     def _classifier_task(self, layers: Layers, images: slice) -> Task:
         scratch, params = Scratch(self.arena), self._layer_params(layers)
         x = self.flat[images]
         d_x = self.arena.array(x.shape, x.dtype, order="F")
         plan = Plan(layers, params, x, scratch, self._training, d_x, self._kernels)
-        return Task([Part(images, plan)], params)
+        return Task([Part(images, plan)], list(params.values()))
 
     def _layer_params(self, layers: Layers) -> dict[str, LayerParams]:
         return {
@@ -166,6 +166,7 @@ class BatchPlan:
                 layer, layer_params(layer, self._params), self._training
             )
             for layer in layers
+            if layer.shapes()
         }
 
     def _bind_gradients(self, layers: Layers, classifier: Layers) -> None:
