@@ -1,4 +1,4 @@
-"""What this program runs on: for `doctor`, and for env.json beside every training."""
+"""Versions and libraries in use: for `doctor`, and for the env.json of a run folder."""
 
 import os
 import platform
@@ -27,14 +27,14 @@ def environment() -> dict[str, Any]:
 def blas() -> dict[str, Any]:
     """The BLAS that NumPy calls: name, version, kernel, threads, and whether the kernel is forced.
 
-    `overridden` holds the value of OPENBLAS_CORETYPE where it pins another kernel than the processor
-    would get: correct, but perhaps slow.
+    `overridden` is the value of OPENBLAS_CORETYPE, which replaces the kernel chosen for the processor:
+    results stay correct, but may take longer.
     """
-    import numpy  # noqa: F401  (the library is listed only when it is loaded)
+    import numpy  # noqa: F401  (threadpoolctl lists loaded libraries only)
 
     libraries = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-    own = next((pool for pool in libraries if "numpy" in pool["filepath"]), None)
-    found = own or (libraries[0] if libraries else {})
+    of_numpy = next((pool for pool in libraries if "numpy" in pool["filepath"]), None)
+    found = of_numpy or (libraries[0] if libraries else {})
     return {
         "name": found.get("internal_api", "unknown"),
         "version": found.get("version", "unknown"),
@@ -45,7 +45,7 @@ def blas() -> dict[str, Any]:
 
 
 def problems(found: dict[str, Any]) -> list[str]:
-    """What a user of this environment should know, a line each."""
+    """Missing packages and configuration problems in the result of `environment`, one line each."""
     notes = blas_problems(found["blas"])
     if found["packages"]["torch"] is None:
         notes.append("PyTorch is not installed: `parity run` and .pt files need it (extra: torch)")
@@ -55,7 +55,7 @@ def problems(found: dict[str, Any]) -> list[str]:
 
 
 def blas_problems(found: dict[str, Any]) -> list[str]:
-    """The part of them that `blas()` tells."""
+    """Problems in the result of `blas`, one line each."""
     if not found["overridden"]:
         return []
     return [f"OPENBLAS_CORETYPE={found['overridden']} forces a BLAS kernel; unset it before measuring speed"]

@@ -1,17 +1,20 @@
-"""Errors a user can cause, each told in one line: what, expected, found, what to do."""
+"""Errors that a user can cause. Each is one line: what, what was expected, what was found, what to do."""
 
 
 class VGG7Error(Exception):
-    """Bad input. The command line prints it as one line and exits with code 3."""
+    """Bad input. The command line prints it as one line and exits with code 3.
 
-    def __init__(self, what: str, *, expected: str, found: str, fix: str) -> None:
+    The message reads "{what}: expected {expected}, found {found}; {fix}"; `found` may be any object.
+    """
+
+    def __init__(self, what: str, expected: str, found: object, fix: str) -> None:
         line = f"{what}: expected {expected}, found {found}; {fix}"
         super().__init__(" ".join(line.split()))
-        self.what, self.expected, self.found, self.fix = what, expected, found, fix
+        self.what, self.expected, self.found, self.fix = what, expected, str(found), fix
 
 
 class ConfigError(VGG7Error):
-    """A configuration that describes no VGG7."""
+    """An invalid configuration of a network or of a training."""
 
 
 class DataError(VGG7Error):
@@ -19,11 +22,11 @@ class DataError(VGG7Error):
 
 
 class WeightsError(VGG7Error):
-    """A weights file, or a set of tensors, that is not the model it should be."""
+    """Weights that are damaged, incomplete or do not fit the configuration."""
 
 
 class OutputError(VGG7Error):
-    """A place that cannot be written to, or must not be overwritten."""
+    """A path that cannot be written to, or that must not be overwritten."""
 
 
 class MissingDependencyError(VGG7Error):
@@ -31,11 +34,11 @@ class MissingDependencyError(VGG7Error):
 
 
 class CaseError(VGG7Error):
-    """A parity case, or a candidate for one, that cannot be judged."""
+    """A parity case, or a candidate for one, that cannot be compared."""
 
 
 class TrainingError(VGG7Error):
-    """Training that cannot start, or that left the finite numbers."""
+    """A training that cannot start, or whose loss is no longer finite."""
 
 
 class BenchError(VGG7Error):

@@ -1,4 +1,4 @@
-"""Pictures of a training: curves, confusion matrix, kernels, and the images it gets wrong."""
+"""Plots of a training: curves, confusion matrix, kernels and misclassified images. Needs matplotlib."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from numpy_vgg7.atomic import write_bytes
 from numpy_vgg7.data import Dataset
-from numpy_vgg7.errors import OutputError
+from numpy_vgg7.files import make_folder, write_bytes
 from numpy_vgg7.functional import Array, Labels
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.training.loop import Epoch
@@ -18,7 +17,7 @@ from numpy_vgg7.training.loop import Epoch
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN = 24  # misclassified images in one picture
+MAX_MISCLASSIFIED = 24  # images in one figure
 BLUE, ORANGE = "#2b6cb0", "#dd6b20"
 
 
@@ -28,29 +27,24 @@ def available() -> bool:
 
 
 def write_plots(folder: Path, model: VGG7, test: Dataset, history: Sequence[Epoch]) -> None:
-    """Write the four pictures of a training as PNG files. Needs matplotlib."""
+    """Write four plots of a training into a folder, as PNG files. Raises OutputError."""
     probs = model.predict_proba(test.images)
-    pictures = {
+    figures = {
         "curves.png": curves(history),
         "confusion.png": confusion(test, probs.argmax(axis=1), model.config.classes),
         "kernels.png": kernels(model),
         "misclassified.png": misclassified(test, probs),
     }
-    write(folder, pictures)
+    write(folder, figures)
 
 
-def write(folder: Path, pictures: Mapping[str, "Figure"]) -> None:
-    """Write figures by file name into a folder, which is made where it is missing. Raises OutputError."""
-    try:
-        folder.mkdir(exist_ok=True, parents=True)
-    except OSError as error:
-        raise OutputError(
-            str(folder), expected="a folder to write to", found=str(error), fix="choose another"
-        ) from error
-    for name, figure in pictures.items():
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=120)
-        write_bytes(folder / name, picture.getvalue())
+def write(folder: Path, figures: Mapping[str, "Figure"]) -> None:
+    """Write figures by file name into a folder, which is created if it is missing. Raises OutputError."""
+    make_folder(folder)
+    for name, figure in figures.items():
+        png = io.BytesIO()
+        figure.savefig(png, format="png", dpi=120)
+        write_bytes(folder / name, png.getvalue())
 
 
 def _figure(width: float, height: float) -> "Figure":
@@ -64,10 +58,7 @@ def curves(history: Sequence[Epoch]) -> "Figure":
     figure = _figure(9, 3.6)
     loss, accuracy = figure.subplots(1, 2)
     epochs = [row.epoch for row in history]
-    for axes, kind, unit in (
-        (loss, "loss", "cross-entropy, nats"),
-        (accuracy, "accuracy", "share right"),
-    ):
+    for axes, kind, unit in ((loss, "loss", "cross-entropy (nats)"), (accuracy, "accuracy", "accuracy")):
         for part, colour in (("train", BLUE), ("validation", ORANGE)):
             values = [getattr(row, f"{part}_{kind}") for row in history]
             axes.plot(epochs, values, color=colour, label=part, marker="." if len(epochs) < 3 else "")
@@ -83,14 +74,14 @@ def cost(costs: Sequence[float], title: str) -> "Figure":
     figure = _figure(6, 3.6)
     axes = figure.subplots()
     axes.plot(range(1, len(costs) + 1), costs, color=BLUE, marker="." if len(costs) < 3 else "")
-    axes.set(title=title, xlabel="epoch", ylabel="binary cost an image", ylim=(0, None))
+    axes.set(title=title, xlabel="epoch", ylabel="binary cost per image", ylim=(0, None))
     axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.3)
     return figure
 
 
 def confusion(data: Dataset, predicted: Labels, classes: int) -> "Figure":
-    """How many images of each class (row) were taken for each class (column)."""
+    """The number of images of each class (row) predicted as each class (column)."""
     from sklearn.metrics import confusion_matrix
 
     counts = confusion_matrix(data.labels, predicted, labels=np.arange(classes))
@@ -103,7 +94,7 @@ def confusion(data: Dataset, predicted: Labels, classes: int) -> "Figure":
             axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
     wrong = int(counts.sum() - np.trace(counts))
     axes.set(
-        title=f"{wrong} of {counts.sum()} images wrong",
+        title=f"{wrong} of {counts.sum()} images misclassified",
         xlabel="predicted", ylabel="true", xticks=range(classes), yticks=range(classes),
     )  # fmt: skip
     return figure
@@ -115,11 +106,11 @@ def kernels(model: VGG7) -> "Figure":
     columns = max(len(row) for row in rows)
     figure = _figure(max(3.0, 0.6 * columns), 2.2)
     grid = figure.subplots(2, columns, squeeze=False)
-    for name, cells, kernels_ in zip(("conv1", "conv2"), grid, rows, strict=True):
-        limit = float(max(np.abs(kernels_).max(), 1e-12))
+    for name, cells, row in zip(("conv1", "conv2"), grid, rows, strict=True):
+        limit = float(max(np.abs(row).max(), 1e-12))
         for cell in cells:
             cell.set_axis_off()
-        for cell, kernel in zip(cells, kernels_, strict=False):
+        for cell, kernel in zip(cells, row, strict=False):
             cell.imshow(kernel, cmap="RdBu_r", vmin=-limit, vmax=limit)
         cells[0].set_title(name, fontsize=9, loc="left")
     figure.suptitle("Kernels: red positive, blue negative", fontsize=10)
@@ -127,11 +118,11 @@ def kernels(model: VGG7) -> "Figure":
 
 
 def misclassified(data: Dataset, probs: Array) -> "Figure":
-    """The test images it gets wrong, the surest mistakes first."""
+    """The misclassified images, the most confident predictions first."""
     predicted = probs.argmax(axis=1)
     wrong = np.flatnonzero(predicted != data.labels)
     count = len(wrong)
-    wrong = wrong[np.argsort(-probs[wrong].max(axis=1), kind="stable")][:SHOWN]
+    wrong = wrong[np.argsort(-probs[wrong].max(axis=1), kind="stable")][:MAX_MISCLASSIFIED]
     columns = min(8, max(1, len(wrong)))
     rows = max(1, -(-len(wrong) // columns))
     figure = _figure(max(3.6, 1.2 * columns), 1.5 * rows + 0.5 if count else 0.6)
@@ -142,9 +133,9 @@ def misclassified(data: Dataset, probs: Array) -> "Figure":
         cell.set_axis_off()
     for cell, index in zip(figure.axes, wrong, strict=False):
         cell.imshow(data.images[index, 0], cmap="gray", vmin=0, vmax=1)
-        share = probs[index].max()
-        cell.set_title(f"{data.labels[index]} as {predicted[index]}\n{share:.0%}", fontsize=8)
-    shown = "" if count == len(wrong) else f", the surest {len(wrong)}"
+        title = f"{data.labels[index]} → {predicted[index]}\n{probs[index].max():.0%}"
+        cell.set_title(title, fontsize=8)
+    shown = "" if count == len(wrong) else f", the {len(wrong)} most confident"
     images = "image" if count == 1 else "images"
-    figure.suptitle(f"{count} test {images} misclassified{shown}: true as predicted", fontsize=10)
+    figure.suptitle(f"{count} misclassified test {images}{shown}: true → predicted", fontsize=10)
     return figure

@@ -84,11 +84,11 @@ BAD_INPUT = {
     ),
     "a truncated safetensors file": (
         lambda d: ["evaluate", _write(d / "x.safetensors", (d / "w.safetensors").read_bytes()[:-9])],
-        ["x.safetensors", "whole safetensors file"],
+        ["x.safetensors", "complete safetensors file"],
     ),
     "a text file as weights": (
         lambda d: ["inspect", _write(d / "x.safetensors", b"some text")],
-        ["x.safetensors", "whole safetensors file"],
+        ["x.safetensors", "complete safetensors file"],
     ),
     "no such weights": (
         lambda d: ["evaluate", d / "no.safetensors"],

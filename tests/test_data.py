@@ -6,9 +6,9 @@ from PIL import Image
 
 from numpy_vgg7 import VGG7Error
 from numpy_vgg7.data import load, split
-from numpy_vgg7.data.augmentation import MOTIONS, Motion, augment
-from numpy_vgg7.data.image_files import read_pictures
-from numpy_vgg7.training.config import Recipe
+from numpy_vgg7.data.augmentation import AUGMENTATIONS, Augmentation, augment
+from numpy_vgg7.data.image_files import read_images
+from numpy_vgg7.training.config import TrainingConfig
 
 RNG = np.random.default_rng(0)
 
@@ -91,14 +91,14 @@ def test_a_picture_comes_out_the_same_in_every_mode(tmp_path, mode):
     else:
         drawing(mode=mode).save(tmp_path / "x.png")
     drawing().save(tmp_path / "grey.png")
-    found, grey = (read_pictures(tmp_path / name, 8).images for name in ("x.png", "grey.png"))
+    found, grey = (read_images(tmp_path / name, 8).images for name in ("x.png", "grey.png"))
     assert np.abs(found - grey).max() < (0.6 if mode == "1" else 0.03)
 
 
 def test_both_polarities_give_the_same_digit_and_say_so(tmp_path):
     drawing().save(tmp_path / "light.png")
     drawing(inverted=True).save(tmp_path / "dark.png")
-    light, dark = (read_pictures(tmp_path / name, 8) for name in ("light.png", "dark.png"))
+    light, dark = (read_images(tmp_path / name, 8) for name in ("light.png", "dark.png"))
     assert np.allclose(light.images, dark.images, atol=1e-6)
     assert "light on dark" in light.assumed
     assert "inverted" in dark.assumed
@@ -106,7 +106,7 @@ def test_both_polarities_give_the_same_digit_and_say_so(tmp_path):
 
 def test_a_picture_is_cropped_and_centred_like_the_training_images(tmp_path):
     drawing().save(tmp_path / "x.png")
-    found = read_pictures(tmp_path / "x.png", 8).images[0, 0]
+    found = read_images(tmp_path / "x.png", 8).images[0, 0]
     assert np.abs(found - load("digits", 10).images[8, 0]).mean() < 0.2
     assert found[0].max() > 0.1
     assert found[-1].max() > 0.1
@@ -124,7 +124,7 @@ def test_a_picture_that_is_none_is_refused(tmp_path, name, content, words):
     if content:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(VGG7Error, match=words):
-        read_pictures(tmp_path / name, 8)
+        read_images(tmp_path / name, 8)
 
 
 def test_a_truncated_or_blank_picture_is_refused(tmp_path):
@@ -133,10 +133,10 @@ def test_a_truncated_or_blank_picture_is_refused(tmp_path):
     Image.new("L", (50, 50), 128).save(tmp_path / "blank.png")
     for name, words in (("half.png", "PNG"), ("blank.png", "same grey")):
         with pytest.raises(VGG7Error, match=words):
-            read_pictures(tmp_path / name, 8)
+            read_images(tmp_path / name, 8)
 
 
-@pytest.mark.parametrize("motion", MOTIONS.values(), ids=MOTIONS)
+@pytest.mark.parametrize("motion", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
 def test_augmentation_moves_every_image_and_keeps_pixels_in_the_unit_interval(motion):
     images = load("digits", 10).images[:50]
     turned = augment(images, np.random.default_rng(1), motion)
@@ -151,13 +151,13 @@ def test_augmentation_moves_every_image_and_keeps_pixels_in_the_unit_interval(mo
 
 def test_augmentation_without_a_move_is_the_identity():
     images = load("digits", 10).images[:5]
-    assert np.allclose(augment(images, np.random.default_rng(1), Motion(0, 0, 0)), images, atol=1e-6)
+    assert np.allclose(augment(images, np.random.default_rng(1), Augmentation(0, 0, 0)), images, atol=1e-6)
 
 
 def test_a_bend_moves_places_apart_and_none_farther_than_it_says():
     dots = np.zeros((50, 1, 28, 28), "float32")
     dots[:, :, 4::9, 4::9] = 1
-    bent = augment(dots, np.random.default_rng(1), Motion(0, 0, 0, bend=2 / 28))
+    bent = augment(dots, np.random.default_rng(1), Augmentation(0, 0, 0, elastic=2 / 28))
     near = np.zeros((28, 28), bool)
     for i, j in np.argwhere(dots[0, 0]):
         near[i - 3 : i + 4, j - 3 : j + 4] = True
@@ -168,4 +168,4 @@ def test_a_bend_moves_places_apart_and_none_farther_than_it_says():
 def test_an_unknown_motion_is_refused():
     for unknown in ("wild", []):
         with pytest.raises(VGG7Error, match="gentle, strong"):
-            Recipe(motion=unknown)
+            TrainingConfig(augmentation=unknown)

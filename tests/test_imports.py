@@ -1,73 +1,85 @@
-"""Imports point one way, and `import numpy_vgg7` stays light."""
+"""Imports point one way, and `import numpy_vgg7` loads NumPy and the standard library only."""
 
 import ast
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.commands import ROOT, python
 
-# Each room may import itself and what stands above it; rooms of one line don't import each other.
-FLOORS = [
+# A module imports only from itself and from the lines above its own. A name is a module or a package.
+ORDER = [
     {"errors"},
-    {"nn"},
-    {"atomic", "inputs", "numpy_files"},
-    {"vgg7"},
+    {"functional"},
+    {"network", "optim"},
+    {"engine", "config", "inputs", "files", "blas"},
+    {"model"},
     {"weights", "data", "environment"},
     {"training"},
-    {"parity", "plots", "bench", "script_order"},
+    {"parity", "plots", "bench", "estimator", "report"},
     {"article"},
-    {"tuned"},
     {"cli"},
 ]
-# VGG7.save and VGG7.load are doors on the model, opened when they are used.
-DOORS = {("vgg7", "weights")}
-# The only rooms that may ask for PyTorch, inside a function.
-ASKS_FOR_PYTORCH = {"cli"}
+DEFINITION = {"functional", "network", "optim"}
+# Imports inside a function, at the time of the call.
+LAZY = {("model", "weights"), ("cli", "torch_ref")}
 
 FILES = sorted((ROOT / "numpy_vgg7").rglob("*.py"))
 
 
-def room_of(path: Path) -> str:
+def part_of(path: Path) -> str:
+    """The module or package directly in numpy_vgg7 that a file belongs to."""
     return path.relative_to(ROOT / "numpy_vgg7").parts[0].removesuffix(".py")
 
 
-def imported(path: Path) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}: relative import"
-            names.add(node.module)
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """The full names that a file imports, and whether it does so inside a function."""
+
+    def walk(node: ast.AST, lazy: bool) -> Iterator[tuple[str, bool]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from ((alias.name, lazy) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert not child.level, f"{path}:{child.lineno}: write the full name, not a relative import"
+                yield from ((f"{child.module}.{alias.name}", lazy) for alias in child.names)
+            yield from walk(child, lazy or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)))
+
+    return walk(ast.parse(path.read_text()), False)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_one_way(path):
-    room = room_of(path)
-    if room in ("__init__", "__main__"):
+def test_a_module_imports_only_from_those_before_it(path):
+    part = part_of(path)
+    if part in ("__init__", "__main__"):
         return
-    floor = next(number for number, rooms in enumerate(FLOORS) if room in rooms)
-    allowed = {room}.union(*FLOORS[:floor])
-    for name in imported(path):
-        parts = name.split(".")
-        if parts[0] == "numpy_vgg7" and len(parts) > 1:
-            assert parts[1] in allowed or (room, parts[1]) in DOORS, f"{room} imports {name}"
-        assert parts[0] != "torch", f"{path} imports {name}"
-        assert parts[0] != "torch_ref" or room in ASKS_FOR_PYTORCH, f"{path} imports {name}"
+    place = next((number for number, parts in enumerate(ORDER) if part in parts), None)
+    assert place is not None, f"{part} has no place in ORDER in {__file__}"
+    before = {part, "__version__"}.union(*ORDER[:place])
+    for name, lazy in imports(path):
+        package, target = [*name.split("."), ""][:2]
+        if package == "numpy_vgg7":
+            assert target in before or (lazy and (part, target) in LAZY), f"{path}: {part} imports {name}"
+        assert package != "torch", f"{path} imports {name}: only torch_ref imports PyTorch"
+        if package == "torch_ref":
+            allowed = lazy and (part, package) in LAZY
+            assert allowed, f"{path} imports {name} outside a function of cli"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "numpy_vgg7" / "nn").glob("*.py")), ids=lambda p: p.name)
-def test_the_mathematics_imports_numpy_and_the_standard_library_only(path):
-    roots = {name.split(".")[0] for name in imported(path)}
-    assert roots <= set(sys.stdlib_module_names) | {"numpy", "numpy_vgg7"}
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if part_of(path) in DEFINITION | {"engine"}],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_definition_and_engine_import_numpy_and_the_standard_library_only(path):
+    packages = {name.split(".")[0] for name, _ in imports(path)}
+    assert packages <= set(sys.stdlib_module_names) | {"numpy", "numpy_vgg7"}
 
 
-def test_import_numpy_vgg7_loads_no_heavy_package():
-    heavy = "torch torch_ref sklearn scipy matplotlib typer rich safetensors PIL threadpoolctl"
-    code = f"import sys, numpy_vgg7; print([name for name in '{heavy}'.split() if name in sys.modules])"
-    done = python("-c", code)
-    assert done.stdout.strip() == "[]", done
+def test_import_numpy_vgg7_loads_numpy_and_the_standard_library_only():
+    code = "import sys; before = set(sys.modules); import numpy_vgg7; print(*set(sys.modules) - before)"
+    result = python("-c", code)
+    assert result.code == 0, result.stderr
+    packages = {name.split(".")[0] for name in result.stdout.split()}
+    assert packages <= set(sys.stdlib_module_names) | {"numpy", "numpy_vgg7"}

@@ -12,7 +12,7 @@ import pytest
 
 from numpy_vgg7 import VGG7
 from numpy_vgg7.data import load, split
-from numpy_vgg7.training.config import schedule
+from numpy_vgg7.optim import one_cycle
 from numpy_vgg7.training.loop import score
 from tests.commands import ROOT, numpy_vgg7
 
@@ -150,9 +150,9 @@ def test_training_on_an_npz_file(tmp_path):
 
 
 def test_the_schedule_rises_to_one_and_falls_to_zero():
-    factors = [schedule(step, 100) for step in range(100)]
+    factors = [one_cycle(step, 100) for step in range(100)]
     assert factors[0] == pytest.approx(0.1)
     assert max(factors) == 1
     assert factors.index(1.0) in (9, 10)
     assert factors[-1] < 0.001
-    assert schedule(0, 1) == 1
+    assert one_cycle(0, 1) == 1

@@ -1,6 +1,6 @@
-"""The same network in PyTorch: the referee.
+"""The same network in PyTorch: the reference of the parity tests.
 
-It takes names and configuration from numpy_vgg7, and no arithmetic.
+It uses the names and configurations of numpy_vgg7, but none of its arithmetic.
 """
 
 from torch_ref.model import TorchVGG7

@@ -1,4 +1,4 @@
-"""The mirror: a PyTorch module for every configuration, with a child for every activation's name."""
+"""The network as a PyTorch module, with one child per layer."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from numpy_vgg7.config import VGG7Config
 
 
 class Arctan(nn.Module):
-    """Inverse tangent, which torch.nn does not have as a module."""
+    """Inverse tangent; torch.nn has no such module."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Elementwise."""
@@ -23,7 +23,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class TorchVGG7(nn.Sequential):
-    """(N, 1, H, W) -> logits (N, classes). Parameter names are those of `VGG7.params`."""
+    """(N, 1, H, W) -> logits (N, classes). Parameters have the same names as in `VGG7.params`."""
 
     def __init__(self, config: VGG7Config, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()

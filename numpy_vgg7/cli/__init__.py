@@ -1,6 +1,7 @@
-"""The command line. `main` turns errors into exit codes; a command a function in the other files.
+"""The command line. `main` turns errors into exit codes; the other modules contain one function per command.
 
-0 fine, 1 unexpected, 2 usage, 3 bad input (one line, no traceback), 4 parity failed, 130 interrupted.
+Exit codes: 0 success, 1 unexpected error, 2 usage, 3 bad input (one line, no traceback), 4 parity failed,
+130 interrupted.
 """
 
 import sys
@@ -9,7 +10,7 @@ BAD_INPUT = 3
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its code."""
     from numpy_vgg7.cli.commands import app
     from numpy_vgg7.errors import VGG7Error
 
@@ -19,6 +20,6 @@ def main() -> None:
         print(f"numpy-vgg7: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except MemoryError as error:
-        line = f"memory: expected room for the arrays, found none ({error}); use smaller sizes or batches"
-        print(f"numpy-vgg7: {line}", file=sys.stderr)
+        line = f"expected enough for the arrays, found too little ({error}); use smaller sizes or batches"
+        print(f"numpy-vgg7: memory: {line}", file=sys.stderr)
         sys.exit(BAD_INPUT)

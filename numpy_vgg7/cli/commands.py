@@ -1,4 +1,4 @@
-"""The commands, in the order of a first visit; training, parity and bench have files of their own."""
+"""The application, and the commands that have no module of their own."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from numpy_vgg7.cli.parity import parity
 from numpy_vgg7.cli.train import train
 
 app = typer.Typer(
-    help="A VGG7 in NumPy with back propagation written by hand, proved against PyTorch.",
+    help="A VGG7 in pure NumPy with hand-written backpropagation, verified against PyTorch.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -28,12 +28,12 @@ def evaluate(
     data: Data = "digits",
     split: Annotated[
         str | None,
-        typer.Option(help="train, validation, test or all; default: test for digits, all for a file."),
+        typer.Option(help="train, validation, test or all. Default: test for digits, all for a file."),
     ] = None,
     threads: options.Threads = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Measure accuracy and loss of WEIGHTS on a data set."""
+    """Print the accuracy and the loss of a trained model on a data set."""
     from numpy_vgg7.data import load
     from numpy_vgg7.data import split as split_dataset
     from numpy_vgg7.model import VGG7
@@ -46,14 +46,14 @@ def evaluate(
     images = load(data, model.config.classes, model.config.image_size)
     if part != "all":
         images = getattr(split_dataset(images), part)
-    with options.threads(model, threads):
-        found = score(model, images)
+    model.threads = threads
+    result = score(model, images)
     if as_json:
-        print_json({"accuracy": found.accuracy, "loss": found.loss, "n": found.n, "errors": found.errors})
+        print_json({key: getattr(result, key) for key in ("accuracy", "loss", "n", "errors")})
         return
     screen.print(
-        f"{data}, {part}: accuracy {found.accuracy:.4f} ({found.errors} of {found.n} wrong), "
-        f"loss {found.loss:.4f}"
+        f"{data}, {part}: accuracy {result.accuracy:.4f} ({result.errors} of {result.n} misclassified), "
+        f"loss {result.loss:.4f}"
     )
 
 
@@ -63,32 +63,31 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="PNG or .npy files.", metavar="IMAGE...")],
     as_json: AsJson = False,
 ) -> None:
-    """Say which class each picture shows, and what was assumed to read it."""
-    from numpy_vgg7.data.image_files import read_pictures
+    """Print the most probable class of each image, and the assumptions made in reading it."""
+    from numpy_vgg7.data.image_files import read_images
     from numpy_vgg7.model import VGG7
 
     model = VGG7.load(weights)
     rows: list[dict[str, Any]] = []
     for path in images:
-        picture = read_pictures(path, model.config.image_size)
-        for index, probs in enumerate(model.predict_proba(picture.images)):
+        file = read_images(path, model.config.image_size)
+        for index, probs in enumerate(model.predict_proba(file.images)):
             label = int(probs.argmax())
-            rows.append(
-                {
-                    "file": str(path),
-                    "index": index,
-                    "label": label,
-                    "probability": float(probs[label]),
-                    "probabilities": probs.tolist(),
-                    "assumed": picture.assumed,
-                }
-            )
+            row = {
+                "file": str(path),
+                "index": index,
+                "label": label,
+                "probability": float(probs[label]),
+                "probabilities": probs.tolist(),
+                "assumed": file.assumed,
+            }
+            rows.append(row)
+            if not as_json:
+                image = f", image {index}" if len(file.images) > 1 else ""
+                # `print`, since the console would wrap a path and interpret it as markup.
+                print(f"{path}{image}: {label} ({probs[label]:.1%}; {file.assumed})")
     if as_json:
         print_json({"predictions": rows})
-        return
-    for row in rows:
-        # Not through the screen: a path must not be wrapped or read as markup.
-        print(f"{row['file']}[{row['index']}]: {row['label']} ({row['probability']:.1%}; {row['assumed']})")
 
 
 @app.command()
@@ -96,7 +95,7 @@ def inspect(
     file: Annotated[Path, typer.Argument(help=".safetensors, .npz or .pt", metavar="FILE")],
     as_json: AsJson = False,
 ) -> None:
-    """Check a weights file and list what is in it."""
+    """Verify a weights file and list its tensors and configuration."""
     import hashlib
     import json
 
@@ -114,17 +113,18 @@ def inspect(
         print_json({"config": config, "parameters": count, "tensors": tensors, "sha256": sha256})
         return
     table = Table(title=f"{file.name}: {count:,} parameters", title_justify="left")
-    for column in ("tensor", "shape", "dtype", "smallest", "largest"):
+    for column in ("tensor", "shape", "dtype", "min", "max"):
         table.add_column(column)
     for name, parameter in model.params.items():
-        ends = (f"{parameter.min():.4g}", f"{parameter.max():.4g}")
-        table.add_row(name, str(parameter.shape), str(parameter.dtype), *ends)
+        extremes = (f"{parameter.min():.4g}", f"{parameter.max():.4g}")
+        table.add_row(name, str(parameter.shape), str(parameter.dtype), *extremes)
     screen.print(table)
     for key, value in config.items():
         screen.print(f"{key}: {value}", markup=False)
     screen.print(f"sha256: {sha256}")
     if inferred:
-        screen.print("The file holds no configuration: it was read off the shapes, activations assumed.")
+        note = "The configuration was inferred from the shapes, and the activations were assumed."
+        screen.print(note, soft_wrap=True)
 
 
 @app.command()
@@ -132,7 +132,7 @@ def export(
     weights: Weights,
     out: Annotated[Path, typer.Argument(help=".safetensors, .npz or .pt", metavar="OUT")],
 ) -> None:
-    """Write WEIGHTS in another format, bit for bit."""
+    """Convert WEIGHTS to another format, losslessly. The suffix of OUT selects the format."""
     from numpy_vgg7.model import VGG7
     from numpy_vgg7.weights import save
 
@@ -148,24 +148,25 @@ def import_(
     preset: Annotated[str | None, typer.Option(help="The activations are those of this preset.")] = None,
     config: Annotated[Path | None, typer.Option(help="A JSON file with the whole configuration.")] = None,
 ) -> None:
-    """Bring foreign weights in, bit for bit, with checks.
+    """Convert weights from another program to a .safetensors file, losslessly, and verify them.
 
-    Tensors have PyTorch's names and layout. Shapes don't tell the activations: where the file doesn't
-    say and no option does, they are assumed, and the assumption is printed.
+    Tensors must have PyTorch's names and layout. A file without metadata does not determine the activations:
+    unless --preset or --config gives them, they are assumed and printed.
     """
     from dataclasses import replace
 
     from numpy_vgg7.config import VGG7Config
+    from numpy_vgg7.files import read_text
     from numpy_vgg7.weights import read_foreign, save
 
     if preset and config:
         raise typer.BadParameter("give one of --preset and --config", param_hint="--config")
     readers = options.formats(foreign, "readers")
-    known = VGG7Config.from_json(options.read_text(config)) if config else None
+    known = VGG7Config.from_json(read_text(config)) if config else None
     activations = VGG7Config.preset(preset).activations if preset else None
     model, inferred = read_foreign(foreign, known, readers)
     if activations and not inferred and activations != model.config.activations:
-        message = f"{foreign} says itself that its activations are others"
+        message = f"{foreign} contains a configuration with other activations"
         raise typer.BadParameter(message, param_hint="--preset")
     if activations:
         model.config = replace(model.config, activations=activations)
@@ -179,7 +180,7 @@ def import_(
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Show versions, BLAS and threads, and what is missing or in the way."""
+    """Show versions, BLAS and threads, and any missing packages or configuration problems."""
     from numpy_vgg7.environment import environment, problems
 
     found = environment()

@@ -1,4 +1,4 @@
-"""What several commands share: screens, JSON, options, PyTorch where it is needed."""
+"""Options, output and optional dependencies shared by several commands."""
 
 import json
 from collections.abc import Iterator
@@ -10,29 +10,33 @@ import typer
 from rich.console import Console
 
 from numpy_vgg7 import plots
-from numpy_vgg7.errors import ConfigError, MissingDependencyError, WeightsError
+from numpy_vgg7.errors import MissingDependencyError
 from numpy_vgg7.model import VGG7
 
 screen = Console(highlight=False)  # results
-messages = Console(stderr=True, highlight=False)  # progress and remarks
+messages = Console(stderr=True, highlight=False)  # progress and notes
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Weights = Annotated[Path, typer.Argument(help="A .safetensors file of this program.", metavar="WEIGHTS")]
-Preset = Annotated[str, typer.Option(help="article, vgg7 or vgg7-wide.")]
-Data = Annotated[str, typer.Option(help="digits (embedded), or FILE.npz with images and labels.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-# One, so that results are the same on machines of all sizes.
-Threads = Annotated[int, typer.Option(min=1, help="Threads; more pay for larger images than digits.")]
+Weights = Annotated[
+    Path, typer.Argument(help="A .safetensors file written by numpy-vgg7.", metavar="WEIGHTS")
+]
+Preset = Annotated[str, typer.Option(help="The network: article, vgg7 or vgg7-wide.")]
+Data = Annotated[str, typer.Option(help="digits (embedded), or a file FILE.npz with images and labels.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
+# The default is one thread, so that results do not depend on the number of processors.
+Threads = Annotated[
+    int, typer.Option(min=1, help="Number of threads. Several help with images larger than the digits.")
+]
 
 
 def given(context: typer.Context, name: str) -> bool:
-    """Whether an option stands on the command line."""
+    """Whether an option was given on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
 def print_json(record: dict[str, Any]) -> None:
-    """One JSON object on one line of standard output; JSON has no NaN, so that is an error."""
+    """Print one JSON object on one line. NaN, which JSON does not have, is an error."""
     print(json.dumps(record, allow_nan=False))
 
 
@@ -49,44 +53,29 @@ def threads(model: VGG7 | None, count: int) -> Iterator[None]:
 
 @contextmanager
 def pytorch(purpose: str) -> Iterator[None]:
-    """Turn a missing PyTorch into one line. Imports of torch_ref stand in the block."""
+    """Raise MissingDependencyError where a block that imports torch_ref finds no PyTorch."""
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise MissingDependencyError(
-            purpose,
-            expected="PyTorch",
-            found="no package torch",
-            fix="install it: pip install 'numpy-vgg7[torch]'",
-        ) from error
+        fix = "install it: pip install 'numpy-vgg7[torch]'"
+        raise MissingDependencyError(purpose, "PyTorch", "no package torch", fix) from error
 
 
 def require_matplotlib(purpose: str) -> None:
-    """Raise MissingDependencyError in one line where pictures are asked for and cannot be drawn."""
+    """Raise MissingDependencyError unless matplotlib is installed."""
     if not plots.available():
-        raise MissingDependencyError(
-            purpose,
-            expected="matplotlib",
-            found="no package matplotlib",
-            fix="install it: pip install 'numpy-vgg7[plot]'",
-        )
-
-
-def read_text(path: Path) -> str:
-    """The text of a file the user names. Raises ConfigError."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            str(path), expected="a text file", found=str(error), fix="check the path"
-        ) from error
+        fix = "install it: pip install 'numpy-vgg7[plot]'"
+        raise MissingDependencyError(purpose, "matplotlib", "no package matplotlib", fix)
 
 
 def formats(path: Path, kind: str) -> dict[str, Any]:
-    """The table of `readers` or `writers`, with PyTorch's format where `path` asks for it."""
-    from numpy_vgg7.weights.formats import READERS, WRITERS
+    """The table of `readers` or `writers`, with PyTorch's format if `path` has its suffix.
+
+    Raises WeightsError on an unknown suffix.
+    """
+    from numpy_vgg7.weights.formats import READERS, WRITERS, by_suffix
 
     table: dict[str, Any] = dict(READERS if kind == "readers" else WRITERS)
     if path.suffix == ".pt":
@@ -94,11 +83,5 @@ def formats(path: Path, kind: str) -> dict[str, Any]:
             from torch_ref.weights import read_pt, write_pt
 
             table[".pt"] = read_pt if kind == "readers" else write_pt
-    if path.suffix not in table:
-        raise WeightsError(
-            str(path),
-            expected="a name ending in .safetensors, .npz or .pt",
-            found=repr(path.suffix),
-            fix="rename the file",
-        )
+    by_suffix(path, {**table, ".pt": None})
     return table

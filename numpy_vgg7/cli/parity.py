@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from numpy_vgg7.atomic import write_text
+from numpy_vgg7.files import write_text
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
 from numpy_vgg7.config import VGG7Config

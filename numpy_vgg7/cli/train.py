@@ -25,22 +25,29 @@ def train(
     preset: options.Preset = "vgg7",
     data: options.Data = "digits",
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = DEFAULTS.epochs,
-    batch_size: Annotated[int, typer.Option(help="Images a step.")] = DEFAULTS.batch_size,
-    lr_conv: Annotated[float, typer.Option(help="Peak rate of conv1..conv4.")] = DEFAULTS.lr_conv,
-    lr_fc: Annotated[float, typer.Option(help="Peak rate of fc5..fc7.")] = DEFAULTS.lr_fc,
-    momentum: Annotated[float, typer.Option(help="Nesterov momentum; 0 for none.")] = DEFAULTS.momentum,
-    weight_decay: Annotated[float, typer.Option(help="L2 penalty.")] = DEFAULTS.weight_decay,
-    augment: Annotated[bool, typer.Option(help="Turn, stretch and shift the images.")] = DEFAULTS.augment,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = DEFAULTS.batch_size,
+    lr_conv: Annotated[float, typer.Option(help="Maximum learning rate of conv1..conv4.")] = DEFAULTS.lr_conv,
+    lr_fc: Annotated[float, typer.Option(help="Maximum learning rate of fc5..fc7.")] = DEFAULTS.lr_fc,
+    momentum: Annotated[float, typer.Option(help="Nesterov momentum; 0 disables it.")] = DEFAULTS.momentum,
+    weight_decay: Annotated[
+        float, typer.Option(help="L2 penalty on all parameters.")
+    ] = DEFAULTS.weight_decay,
+    augment: Annotated[
+        bool, typer.Option(help="Rotate, scale and translate images at random.")
+    ] = DEFAULTS.augment,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
     seed: options.Seed = DEFAULTS.seed,
     threads: options.Threads = 1,
-    out: Annotated[Path | None, typer.Option(help="A new folder; default: one in runs/.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder to create. Default: a new one in runs/.")
+    ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="A run folder to go on with; takes all settings from there.")
+        Path | None,
+        typer.Option(help="Continue the interrupted training in this run folder, with its settings."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a network and keep its weights, metrics and plots in a run folder."""
+    """Train a network; write its weights, metrics and plots to a run folder."""
     if resume:
         _refuse_settings(context)
         folder = RunFolder(resume)
@@ -60,17 +67,17 @@ def train(
         folder.create(run)
         state = loop.start(model, run.training)
 
+    model.threads = threads
     began, first_epoch = time.perf_counter(), len(state.history)
-    with options.threads(model, threads), _bar(run, len(splits.train), first_epoch) as show:
+    with ProgressBar(run, len(splits.train), first_epoch) as progress:
         try:
-            for after in loop.train(model, splits, run.training, state, show):
+            for after in loop.train(model, splits, run.training, state, progress):
                 folder.write(model, after)
-                show.next_epoch()
+                progress.next_epoch()
         except KeyboardInterrupt:
-            show.stop()
-            messages.print(
-                f"interrupted; go on with: numpy-vgg7 train --resume {folder.path}", soft_wrap=True
-            )
+            progress.stop()
+            message = f"interrupted; continue with: numpy-vgg7 train --resume {folder.path}"
+            messages.print(message, soft_wrap=True, markup=False)
             raise
     seconds = time.perf_counter() - began
 
@@ -97,21 +104,22 @@ def train(
     if as_json:
         print_json(record)
         return
-    for part, found in scores.items():
-        screen.print(f"{part:<10} accuracy {found.accuracy:.4f}  loss {found.loss:.4f}  ({found.n} images)")
-    screen.print(f"{seconds:.1f} s; weights of the best epoch by validation: {folder.best}", soft_wrap=True)
+    for part, score in scores.items():
+        screen.print(f"{part:<10} accuracy {score.accuracy:.4f}  loss {score.loss:.4f}  ({score.n} images)")
+    line = f"{seconds:.1f} s; weights with the lowest validation loss: {folder.best}"
+    screen.print(line, soft_wrap=True, markup=False)
 
 
 def _refuse_settings(context: typer.Context) -> None:
-    """A training goes on as it was begun."""
+    """Raise a usage error if a setting is given together with --resume."""
     for name in context.params:
         if name not in ("resume", "as_json", "threads") and options.given(context, name):
             flag = "--" + name.replace("_", "-")
             raise typer.BadParameter(f"{flag} is fixed by the run folder", param_hint="--resume")
 
 
-class _bar(Progress):  # noqa: N801  (used like a function)
-    """A progress bar over all epochs, on standard error, that the loop can call."""
+class ProgressBar(Progress):
+    """A progress bar over all epochs, on standard error; the training loop calls it after every batch."""
 
     def __init__(self, run: RunConfig, images: int, first_epoch: int) -> None:
         super().__init__(
@@ -119,9 +127,10 @@ class _bar(Progress):  # noqa: N801  (used like a function)
             BarColumn(),
             TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.4f}"),
             TextColumn("{task.fields[speed]:,.0f} images/s"),
+            TextColumn("ETA"),
             TimeRemainingColumn(),
             console=messages,
-            disable=not messages.is_terminal,  # in a log, only what matters
+            disable=not messages.is_terminal,  # not in a log
         )
         epochs = run.training.epochs
         self.images, self.epochs, self.epoch = images, epochs, first_epoch
@@ -131,9 +140,11 @@ class _bar(Progress):  # noqa: N801  (used like a function)
         )  # fmt: skip
 
     def __call__(self, done: int, loss: float, accuracy: float, speed: float) -> None:
+        """Show the state after a batch: images of this epoch, mean loss, accuracy, images per second."""
         completed = self.epoch * self.images + done
         self.update(self.bar, completed=completed, loss=loss, accuracy=accuracy, speed=speed)
 
     def next_epoch(self) -> None:
+        """Count an epoch."""
         self.epoch += 1
         self.update(self.bar, epoch=min(self.epoch + 1, self.epochs))

@@ -1,8 +1,4 @@
-"""Images and labels, and their split into train, validation and test.
-
-`digits.py` embedded digits, `arrays.py` any npz file, `image_files.py` single pictures to predict,
-`augmentation.py` shifted and turned copies to train on.
-"""
+"""Images and labels, and their split into training, validation and test sets."""
 
 from pathlib import Path
 
@@ -15,17 +11,13 @@ __all__ = ["Dataset", "Splits", "load", "split"]
 
 
 def load(name: str, classes: int, image_size: int | None = None) -> Dataset:
-    """Load `digits`, or an npz file by its path, with labels below `classes`.
+    """Load the data set `digits`, or an npz file given by its path, with labels below `classes`.
 
-    Where `image_size` is given, images of another size are refused. Raises DataError.
+    If `image_size` is given, images must have that size. Raises DataError.
     """
     if name == "digits":
         return load_digits(classes, image_size)
     if name.endswith(".npz"):
         return load_npz(Path(name), classes, image_size)
-    raise DataError(
-        f"data set {name}",
-        expected="`digits`, or a file ending in .npz",
-        found="neither",
-        fix="choose one; numpy.savez(FILE, images=..., labels=...) makes such a file",
-    )
+    fix = "choose one; numpy.savez(FILE, images=..., labels=...) writes such a file"
+    raise DataError(f"data set {name}", "`digits`, or a file ending in .npz", "neither", fix)

@@ -6,15 +6,15 @@ import numpy as np
 
 from numpy_vgg7.functional import Array
 
-KNOTS = 4  # per side: an elastic distortion is drawn at 4 x 4 places and is smooth between them
+KNOTS = 4  # per side: elastic displacements are drawn on a 4 x 4 grid and interpolated smoothly
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The largest change of an image.
+    """The ranges of the random changes; each is drawn uniformly from -value to +value.
 
-    rotation: radians. scale: share of each side. translation and elastic: shares of the image's side; the second
-    is how far a place of the image moves relative to the others.
+    rotation: radians. scale: fraction of each side. translation: fraction of the side. elastic: displacement
+    of a knot, a fraction of the side.
     """
 
     rotation: float
@@ -34,8 +34,8 @@ def augment(
 ) -> Array:
     """Rotate, scale, translate and distort each image at random: (N, 1, H, W) -> the same shape and dtype.
 
-    Bilinear interpolation, black outside, so pixels stay in 0..1. The whole batch is one gather of the four
-    neighbours. The elastic distortion is that of Simard, Steinkraus and Platt (2003), on a coarse grid.
+    Interpolation is bilinear, with black outside the image, so pixels stay in 0..1. The elastic distortion is
+    that of Simard, Steinkraus and Platt (2003), on a coarse grid.
     """
     n, _, size, _ = images.shape
     angle = rng.uniform(-augmentation.rotation, augmentation.rotation, (n, 1, 1))
@@ -46,11 +46,10 @@ def augment(
     row = np.cos(angle) * i - np.sin(angle) * j + centre + offset[0]
     column = np.sin(angle) * i + np.cos(angle) * j + centre + offset[1]
     if augmentation.elastic:
-        between = _between_knots(size)
-        far = augmentation.elastic * size
-        distortion = between @ rng.uniform(-far, far, (2, n, KNOTS, KNOTS)) @ between.T
+        interpolation, limit = _knot_weights(size), augmentation.elastic * size
+        distortion = interpolation @ rng.uniform(-limit, limit, (2, n, KNOTS, KNOTS)) @ interpolation.T
         row, column = row + distortion[0], column + distortion[1]
-    padded = np.pad(images[:, 0], ((0, 0), (1, 1), (1, 1)))  # the black outside
+    padded = np.pad(images[:, 0], ((0, 0), (1, 1), (1, 1)))  # black outside the image
     row, column = np.clip(row, -1, size) + 1, np.clip(column, -1, size) + 1
     top, left = np.minimum(row.astype(int), size), np.minimum(column.astype(int), size)
     down, right = row - top, column - left
@@ -61,13 +60,13 @@ def augment(
         + padded[batch, top + 1, left] * down * (1 - right)
         + padded[batch, top + 1, left + 1] * down * right
     )
-    padded = np.clip(warped, 0, 1).astype(images.dtype)
-    return padded[:, None]
+    pixels: Array = np.clip(warped, 0, 1).astype(images.dtype)
+    return pixels[:, None]
 
 
-def _between_knots(size: int) -> Array:
-    """Weights (size, KNOTS) of the knots at each pixel of a side: 1 on a knot, smooth between two."""
-    apart = np.abs(np.linspace(0, KNOTS - 1, size)[:, None] - np.arange(KNOTS))
-    near = np.maximum(1 - apart, 0)
-    smooth: Array = near * near * (3 - 2 * near)
+def _knot_weights(size: int) -> Array:
+    """The weight of each knot at each pixel of a side, (size, KNOTS): 1 on the knot, 0 on its neighbours."""
+    distance = np.abs(np.linspace(0, KNOTS - 1, size)[:, None] - np.arange(KNOTS))
+    linear = np.maximum(1 - distance, 0)
+    smooth: Array = linear * linear * (3 - 2 * linear)
     return smooth

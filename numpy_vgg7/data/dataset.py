@@ -1,4 +1,4 @@
-"""A set of labelled images, and its split."""
+"""Labelled images and their split into training, validation and test sets."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,8 +10,7 @@ from numpy_vgg7.functional import Array, Labels
 
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.2
-# The split does not move with the seed of a training, so that no model is tested on an image that
-# it met under another seed.
+# Independent of a training's seed: an image in the test set of one training is in that of all others.
 SPLIT_SEED = 0
 
 
@@ -28,16 +27,16 @@ class Dataset:
 
     @property
     def image_size(self) -> int:
-        """Pixels a side."""
+        """Pixels per side."""
         return int(self.images.shape[2])
 
     def take(self, indices: Labels) -> "Dataset":
-        """The images and labels at these places, in this order."""
+        """The images and labels at these indices, in this order."""
         return Dataset(self.name, self.images[indices], self.labels[indices])
 
 
 class Splits(NamedTuple):
-    """Three parts without a common image."""
+    """Three disjoint parts of a data set."""
 
     train: Dataset
     validation: Dataset
@@ -45,20 +44,17 @@ class Splits(NamedTuple):
 
 
 def split(dataset: Dataset) -> Splits:
-    """Split 70 : 10 : 20, each class in these shares, the same way every time.
+    """A stratified split, 70 : 10 : 20. The same data set is always split the same way.
 
-    Raises DataError if the set is too small to have every class in every part.
+    Raises DataError if the set is too small for every part to contain every class.
     """
     from sklearn.model_selection import train_test_split
 
     present, counts = np.unique(dataset.labels, return_counts=True)
     if counts.min() < 3 or len(dataset) * VALIDATION_SHARE < len(present):
-        raise DataError(
-            dataset.name,
-            expected="at least 3 images of each class, and 10 times as many images as classes",
-            found=f"{len(dataset)} images of {len(present)} classes, {counts.min()} in the rarest",
-            fix="add images, or train on another set",
-        )
+        expected = "at least 3 images of each class, and 10 times as many images as classes"
+        found = f"{len(dataset)} images of {len(present)} classes, {counts.min()} in the rarest"
+        raise DataError(dataset.name, expected, found, "add images, or train on another set")
     indices = np.arange(len(dataset))
 
     def part(of: Labels, share: float) -> tuple[Labels, Labels]:

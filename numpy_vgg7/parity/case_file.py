@@ -15,7 +15,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from numpy_vgg7.atomic import write_bytes
+from numpy_vgg7.files import write_bytes
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import CaseError, VGG7Error
 from numpy_vgg7.functional import Arrays

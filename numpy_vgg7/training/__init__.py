@@ -1,1 +1,1 @@
-"""Training: what is done (`config.py`), how (`loop.py`), and what is kept of it (`run_folder.py`)."""
+"""Training: its settings (`config.py`), the loop (`loop.py`) and its results on disk (`run_folder.py`)."""

@@ -12,8 +12,8 @@ from numpy_vgg7.optim import SGD
 class TrainingConfig:
     """How a model is trained. Validated on creation: raises ConfigError.
 
-    Learning rates are per step on the mean loss of a batch; they are the peaks of the schedule, one cycle.
-    `augmentation` is a name in AUGMENTATIONS, used if `augment` is true.
+    `lr_conv` and `lr_fc` are the maximum learning rates of the one-cycle schedule, per step on the mean loss
+    of a batch. `augmentation` is a name in AUGMENTATIONS, used if `augment` is true.
     """
 
     epochs: int = 60
@@ -30,22 +30,20 @@ class TrainingConfig:
         for name, lowest in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
             value = getattr(self, name)
             if type(value) is not int or value < lowest:
-                raise _error(name, f"a whole number >= {lowest}", value)
+                raise ConfigError(name, f"a whole number >= {lowest}", value, "correct it")
         for name in ("lr_conv", "lr_fc", "momentum", "weight_decay"):
             value = getattr(self, name)
             if type(value) not in (int, float) or not (math.isfinite(value) and value >= 0):
-                raise _error(name, "a finite number >= 0", value)
+                raise ConfigError(name, "a finite number >= 0", value, "correct it")
         if type(self.augment) is not bool:
-            raise _error("augment", "true or false", self.augment)
+            raise ConfigError("augment", "true or false", self.augment, "correct it")
         if self.augmentation not in tuple(AUGMENTATIONS):
-            raise _error("augmentation", f"one of {', '.join(AUGMENTATIONS)}", self.augmentation)
+            raise ConfigError(
+                "augmentation", f"one of {', '.join(AUGMENTATIONS)}", self.augmentation, "correct it"
+            )
         if self.momentum >= 1:
-            raise _error("momentum", "less than 1", self.momentum)
+            raise ConfigError("momentum", "less than 1", self.momentum, "correct it")
 
     def sgd(self) -> SGD:
-        """The optimizer: Nesterov's momentum with these rates."""
+        """The optimizer: SGD with Nesterov momentum."""
         return SGD(self.lr_conv, self.lr_fc, self.momentum, self.weight_decay, nesterov=self.momentum > 0)
-
-
-def _error(name: str, expected: str, found: object) -> ConfigError:
-    return ConfigError(name, expected=expected, found=str(found), fix="correct it")

@@ -1,4 +1,4 @@
-"""The training loop: shuffle, step, validate, tell."""
+"""The training loop."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +16,12 @@ from numpy_vgg7.model import VGG7
 from numpy_vgg7.optim import one_cycle
 from numpy_vgg7.training.config import TrainingConfig
 
-SMOOTHING = 5
-SHUFFLE, AUGMENT = 0, 1  # random streams of an epoch, apart from each other
+SMOOTHING = 5  # epochs
+SHUFFLE, AUGMENT = 0, 1  # independent random streams of an epoch
 
 
 class Score(NamedTuple):
-    """A model on a data set: mean cross-entropy in nats, and the share and number that it gets right."""
+    """A model on a data set: mean cross-entropy in nats, accuracy in 0..1, misclassified images of n."""
 
     loss: float
     accuracy: float
@@ -30,7 +30,7 @@ class Score(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """A row of metrics.csv. Training loss and accuracy are means over the epoch's batches."""
+    """A row of metrics.csv. Training loss and accuracy are means over the batches of the epoch."""
 
     epoch: int
     train_loss: float
@@ -42,34 +42,33 @@ class Epoch(NamedTuple):
 
 @dataclass
 class State:
-    """All that a training carries from one epoch to the next; enough to go on after a break."""
+    """The state of a training between two epochs: all that is needed to resume it."""
 
     params: Arrays
     velocity: Arrays
     history: list[Epoch] = field(default_factory=list)
 
     def is_best(self) -> bool:
-        """Whether the last epoch has the lowest validation loss so far, as a mean over SMOOTHING epochs.
+        """Whether the last epoch has the lowest validation loss so far, averaged over SMOOTHING epochs.
 
-        The loss, since accuracy on a few hundred images is soon perfect and then tells nothing apart; a
-        mean, since one epoch among many is low by luck.
+        The loss, because the accuracy on a few hundred images soon reaches 1 and no longer distinguishes
+        epochs; averaged, because the loss of a single epoch is noisy.
         """
         losses = [row.validation_loss for row in self.history]
         means = [fmean(losses[max(0, end - SMOOTHING) : end]) for end in range(1, len(losses) + 1)]
         return means.index(min(means)) == len(means) - 1
 
 
-# Called after every batch with the images done so far in the epoch, running loss and accuracy, and
-# images a second.
+# Called after every batch with the number of images so far in the epoch, their mean loss and accuracy, and
+# images per second.
 Progress = Callable[[int, float, float, float], None]
 
 
 def score(model: VGG7, data: Dataset) -> Score:
     """Loss and accuracy of a model on a data set."""
     logits = model.logits(data.images)
-    right = int((logits.argmax(axis=1) == data.labels).sum())
-    n = len(data)
-    return Score(float(cross_entropy(logits, data.labels)), right / n, n - right, n)
+    n, correct = len(data), int((logits.argmax(axis=1) == data.labels).sum())
+    return Score(float(cross_entropy(logits, data.labels)), correct / n, n - correct, n)
 
 
 def start(model: VGG7, config: TrainingConfig) -> State:
@@ -77,45 +76,44 @@ def start(model: VGG7, config: TrainingConfig) -> State:
     return State(model.params, config.sgd().init(model.params))
 
 
-def train(model: VGG7, splits: Splits, config: TrainingConfig, state: State, progress: Progress) -> Iterator[State]:
-    """Train `model` in place from `state` on, yielding the state after each epoch.
+def train(
+    model: VGG7, splits: Splits, config: TrainingConfig, state: State, progress: Progress
+) -> Iterator[State]:
+    """Train `model` in place, starting from `state`, and yield the state after each epoch.
 
-    An epoch's random numbers depend on the seed and its number only, so a training that was
-    interrupted goes on to the same bytes. Raises TrainingError when the loss stops being finite.
+    The random numbers of an epoch depend on the seed and the epoch's number only, so a resumed training ends
+    with the same bytes as an uninterrupted one. Raises TrainingError if the loss is no longer finite.
     """
     sgd = config.sgd()
     model.params = state.params
     batches = -(-len(splits.train) // config.batch_size)
     for epoch in range(len(state.history), config.epochs):
         order = np.random.default_rng([config.seed, epoch, SHUFFLE]).permutation(len(splits.train))
-        noise = np.random.default_rng([config.seed, epoch, AUGMENT])
-        began, done, loss, right = time.perf_counter(), 0, 0.0, 0
+        augment_rng = np.random.default_rng([config.seed, epoch, AUGMENT])
+        began, done, loss, correct = time.perf_counter(), 0, 0.0, 0
         for batch in range(batches):
-            chosen = order[batch * config.batch_size : (batch + 1) * config.batch_size]
-            x, labels = splits.train.images[chosen], splits.train.labels[chosen]
+            indices = order[batch * config.batch_size : (batch + 1) * config.batch_size]
+            x, labels = splits.train.images[indices], splits.train.labels[indices]
             if config.augment:
-                x = augment(x, noise, AUGMENTATIONS[config.augmentation])
-            with np.errstate(over="ignore", invalid="ignore"):  # the loss tells, in one line
+                x = augment(x, augment_rng, AUGMENTATIONS[config.augmentation])
+            with np.errstate(over="ignore", invalid="ignore"):  # _check_finite reports it
                 lr_scale = one_cycle(epoch * batches + batch, config.epochs * batches)
                 x = x.astype(model.dtype, copy=False)
                 result = model.train_step(x, labels, sgd, state.velocity, lr_scale)
                 _check_finite(result.loss, f"epoch {epoch + 1}, batch {batch + 1}")
             done += len(labels)
             loss += float(result.loss) * len(labels)
-            right += int((result.probs.argmax(axis=1) == labels).sum())
+            correct += int((result.probs.argmax(axis=1) == labels).sum())
             speed = done / (time.perf_counter() - began)
-            progress(done, loss / done, right / done, speed)
+            progress(done, loss / done, correct / done, speed)
         with np.errstate(over="ignore", invalid="ignore"):
             validation = score(model, splits.validation)
         _check_finite(validation.loss, f"epoch {epoch + 1}, validation")
-        state.history.append(
-            Epoch(epoch + 1, loss / done, right / done, validation.loss, validation.accuracy, speed)
-        )
+        metrics = (loss / done, correct / done, validation.loss, validation.accuracy, speed)
+        state.history.append(Epoch(epoch + 1, *metrics))
         yield state
 
 
 def _check_finite(loss: Array | float, where: str) -> None:
     if not np.isfinite(loss):
-        raise TrainingError(
-            where, expected="a finite loss", found=str(loss), fix="lower --lr-conv and --lr-fc"
-        )
+        raise TrainingError(where, "a finite loss", loss, "lower --lr-conv and --lr-fc")

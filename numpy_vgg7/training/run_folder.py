@@ -1,4 +1,4 @@
-"""The folder a training leaves behind, and how to go on from it."""
+"""The run folder: the results of a training, and all that is needed to resume it."""
 
 import csv
 import io
@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from numpy_vgg7.atomic import write_text
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.environment import environment
 from numpy_vgg7.errors import ConfigError, OutputError, TrainingError
+from numpy_vgg7.files import write_text
 from numpy_vgg7.functional import Arrays
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.training.config import TrainingConfig
@@ -24,7 +24,7 @@ CHECKPOINT = Path("checkpoint") / "state.safetensors"
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What was asked for. In config.json the training config has the key "recipe"."""
+    """The settings of a run. In config.json, `training` has the key "recipe" and `augmentation` "motion"."""
 
     preset: str
     data: str
@@ -41,16 +41,16 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, text: bytes) -> "RunConfig":
-        """Read what `to_json` wrote. Raises ValueError, KeyError, TypeError or ConfigError on anything else."""
+        """Read the output of `to_json`. Raises ValueError, KeyError, TypeError or ConfigError."""
         record: dict[str, Any] = json.loads(text)
         model, training = json.dumps(record.pop("model")), dict(record.pop("recipe"))
         training["augmentation"] = training.pop("motion")
         if not all(isinstance(value, str) for value in record.values()):
-            raise ValueError("preset, data and dtype are not all text")
+            raise ValueError("preset, data and dtype are not all strings")
         return cls(model=VGG7Config.from_json(model), training=TrainingConfig(**training), **record)
 
     def new_model(self) -> VGG7:
-        """The model before its first step."""
+        """The untrained model."""
         return VGG7(self.model, self.training.seed, self.dtype)
 
 
@@ -62,7 +62,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """Weights of the epoch that did best on the validation images."""
+        """Weights of the epoch with the lowest smoothed validation loss."""
         return self.path / "best.safetensors"
 
     @property
@@ -72,11 +72,11 @@ class RunFolder:
 
     @property
     def plots(self) -> Path:
-        """Pictures of the training."""
+        """Plots of the training."""
         return self.path / "plots"
 
     def create(self, config: RunConfig) -> None:
-        """Make the folder and write what is known before training. Raises OutputError if it exists."""
+        """Create the folder, config.json and env.json. Raises OutputError if the folder exists."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.mkdir()
@@ -84,30 +84,22 @@ class RunFolder:
         except OSError as error:
             taken = isinstance(error, FileExistsError)
             found = "a folder or file of that name" if taken else (error.strerror or "").lower()
-            raise OutputError(
-                str(self.path),
-                expected="a new folder",
-                found=found,
-                fix=f"choose another --out, or go on with --resume {self.path}",
-            ) from error
+            fix = f"choose another --out, or continue with --resume {self.path}"
+            raise OutputError(str(self.path), "a new folder", found, fix) from error
         write_text(self.path / "config.json", config.to_json() + "\n")
         write_text(self.path / "env.json", json.dumps(environment(), indent=2) + "\n")
 
     def read_config(self) -> RunConfig:
-        """Read config.json back. Raises TrainingError if it is not there or not ours."""
+        """Read config.json. Raises TrainingError if it is missing or invalid."""
         path = self.path / "config.json"
         try:
             return RunConfig.from_json(path.read_bytes())
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
-            raise TrainingError(
-                str(path),
-                expected="the config.json of a run folder",
-                found=str(error),
-                fix="give --resume the folder that `train` made",
-            ) from error
+            fix = "give --resume a folder that `train` created"
+            raise TrainingError(str(path), "the config.json of a run folder", error, fix) from error
 
     def write(self, model: VGG7, state: State) -> None:
-        """Write everything that an epoch changed."""
+        """Write the results of an epoch and the checkpoint."""
         model.save(self.last)
         if state.is_best():
             model.save(self.best)
@@ -116,14 +108,14 @@ class RunFolder:
         rows.writerow(Epoch._fields)
         rows.writerows(state.history)
         write_text(self.path / "metrics.csv", table.getvalue())
-        # Last: if anything before it is lost, the epoch is done again, to the same bytes.
+        # Last: if writing is interrupted before this, resuming repeats the epoch and writes the same bytes.
         tensors, metadata = _pack(state)
         write_safetensors(self.path / CHECKPOINT, tensors, metadata)
 
     def read_state(self, model: VGG7) -> State:
-        """Read the checkpoint back. Raises WeightsError or TrainingError if it is damaged.
+        """Read the checkpoint. Raises WeightsError or TrainingError if it is damaged.
 
-        Without one (a break in the first epoch) the training is at its start.
+        Without a checkpoint (interrupted in the first epoch) this is the initial state.
         """
         path = self.path / CHECKPOINT
         if not path.exists():
@@ -136,21 +128,17 @@ class RunFolder:
                 for name, parameter in model.params.items():
                     arrays[name] = tensors[f"{part}/{name}"]
                     if arrays[name].shape != parameter.shape or arrays[name].dtype != parameter.dtype:
-                        raise ValueError(f"{part}/{name} of another shape or dtype")
+                        raise ValueError(f"{part}/{name} with another shape or dtype")
                     if not np.isfinite(arrays[name]).all():
                         raise ValueError(f"{part}/{name} not finite")
         except (ValueError, TypeError, KeyError) as error:
-            raise TrainingError(
-                str(path),
-                expected=f"the state of a training of {self.path}",
-                found=str(error),
-                fix="start that training anew",
-            ) from error
+            expected = f"a checkpoint of the training in {self.path}"
+            raise TrainingError(str(path), expected, error, "start the training again") from error
         return State(**parts, history=history)
 
 
 def free_folder(preset: str, data: str, seed: int) -> Path:
-    """The first unused name of the form runs/PRESET-DATA-seedN, runs/PRESET-DATA-seedN-2, ..."""
+    """The first unused name of runs/PRESET-DATA-seedN, runs/PRESET-DATA-seedN-2, ..."""
     name = f"{preset}-{Path(data).stem}-seed{seed}"
     path, number = Path("runs") / name, 1
     while path.exists():

@@ -1,7 +1,7 @@
-"""Weights on disk: strict to read, whole when written.
+"""Weights files.
 
-`record.py` says what makes a set of tensors valid, `formats.py` how each suffix stores it, and
-`infer.py` finds the configuration of a file that does not say.
+`formats.py` reads and writes each format, `record.py` validates tensors and metadata, and `infer.py` derives
+the configuration of a file without metadata.
 """
 
 from numpy_vgg7.weights.formats import load, read_foreign, save

@@ -1,7 +1,6 @@
-"""One way to store tensors and metadata for each suffix.
+"""A reader and a writer for each format, selected by the suffix.
 
-Every writer takes contiguous copies (safetensors writes wrong values otherwise); every reader
-returns the tensors and the metadata text, or None where the file has none.
+Readers return the tensors and the metadata, a JSON text, or None if the file has none.
 """
 
 import io
@@ -14,8 +13,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from numpy_vgg7 import numpy_files
-from numpy_vgg7.atomic import write_bytes
+from numpy_vgg7 import files
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import WeightsError
 from numpy_vgg7.model import VGG7
@@ -28,7 +26,7 @@ Format = TypeVar("Format")
 
 def read_safetensors(path: Path) -> tuple[Tensors, str | None]:
     """Tensors and metadata of a safetensors file. Raises WeightsError if it is not one."""
-    require_file(path)
+    files.require_file(path, WeightsError)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             dtypes = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
@@ -36,32 +34,33 @@ def read_safetensors(path: Path) -> tuple[Tensors, str | None]:
             tensors = {} if odd else {name: file.get_tensor(name) for name in dtypes}
             metadata = file.metadata() or {}
     except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
-        raise _unreadable(path, "safetensors", error) from error
+        fix = "check that it was copied completely and is not of another format"
+        found = f"something else ({error})"
+        raise WeightsError(str(path), "a complete safetensors file", found, fix) from error
     if odd:
-        raise WeightsError(
-            f"{path}: {odd}", expected="F32 or F64", found=dtypes[odd], fix="convert it before saving"
-        )
+        raise WeightsError(f"{path}: {odd}", "F32 or F64", dtypes[odd], "convert it before saving")
     return tensors, metadata.get(KEY)
 
 
 def write_safetensors(path: Path, tensors: Tensors, metadata: str) -> None:
     """Write a safetensors file with one metadata key."""
+    # safetensors writes wrong values for arrays that are not C-contiguous.
     contiguous = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
-    write_bytes(path, safetensors.numpy.save(contiguous, metadata={KEY: metadata}))
+    files.write_bytes(path, safetensors.numpy.save(contiguous, metadata={KEY: metadata}))
 
 
 def read_npz(path: Path) -> tuple[Tensors, str | None]:
     """Arrays and metadata of an npz file; pickled objects are refused. Raises DataError."""
-    tensors = numpy_files.read_npz(path)
+    tensors = files.read_npz(path)
     metadata = tensors.pop(KEY, None)
     return tensors, None if metadata is None else str(metadata)
 
 
 def write_npz(path: Path, tensors: Tensors, metadata: str) -> None:
-    """Write an npz file; the metadata is a string array beside the tensors."""
+    """Write an npz file. The metadata becomes one more array, a string."""
     archive = io.BytesIO()
     np.savez(archive, **{KEY: np.array(metadata)}, **tensors)  # type: ignore[arg-type]
-    write_bytes(path, archive.getvalue())
+    files.write_bytes(path, archive.getvalue())
 
 
 Reader = Callable[[Path], tuple[Tensors, str | None]]
@@ -71,76 +70,45 @@ WRITERS: dict[str, Writer] = {".safetensors": write_safetensors, ".npz": write_n
 
 
 def save(path: Path, model: VGG7, writers: dict[str, Writer] = WRITERS) -> None:
-    """Write a model in the format of the path's suffix. Raises WeightsError or OutputError."""
+    """Write a model in the format that the suffix selects. Raises WeightsError or OutputError."""
     write = by_suffix(path, writers)
     check_tensors(model.params, model.config, "model")
     write(path, dict(model.params), describe(model.config, model.params))
 
 
 def load(path: Path) -> VGG7:
-    """Read a safetensors file that `save` wrote, checking everything in it. Raises WeightsError."""
+    """Read and verify a safetensors file that `save` wrote. Raises WeightsError."""
     tensors, metadata = read_safetensors(path)
     if metadata is None:
-        raise WeightsError(
-            str(path),
-            expected=f"the metadata key {KEY} with configuration, checksums and probe",
-            found="none",
-            fix="bring the file in with `numpy-vgg7 import` first",
-        )
-    return _model(verify(metadata, tensors, str(path)), tensors)
+        expected = f"the metadata key {KEY} with configuration, checksums and probe"
+        raise WeightsError(str(path), expected, "none", "convert the file with `numpy-vgg7 import` first")
+    return VGG7.from_params(verify(metadata, tensors, str(path)), tensors)
 
 
 def read_foreign(
     path: Path, config: VGG7Config | None = None, readers: dict[str, Reader] = READERS
 ) -> tuple[VGG7, bool]:
-    """Read a model from any known format, and say whether its configuration had to be inferred.
+    """Read a model from any known format; also return whether its configuration was inferred.
 
-    The file's own metadata is checked where it has some; else `config` says what it should be,
-    and without that its shapes do (`infer_config`). Raises WeightsError.
+    The configuration is that of the metadata if the file has any, else `config`, else it is inferred from the
+    shapes (`infer_config`). Raises WeightsError.
     """
     tensors, metadata = by_suffix(path, readers)(path)
     if metadata is not None:
         known = verify(metadata, tensors, str(path))
         if config is not None and config != known:
-            raise WeightsError(
-                f"{path}: configuration",
-                expected=config.to_json(),
-                found=known.to_json(),
-                fix="leave the option out: the file says itself what it is",
-            )
-        return _model(known, tensors), False
+            fix = "omit the option: the file contains its configuration"
+            raise WeightsError(f"{path}: configuration", config.to_json(), known.to_json(), fix)
+        return VGG7.from_params(known, tensors), False
     found = infer_config(tensors, str(path)) if config is None else config
     check_tensors(tensors, found, str(path))
-    return _model(found, tensors), config is None
+    return VGG7.from_params(found, tensors), config is None
 
 
 def by_suffix(path: Path, table: dict[str, Format]) -> Format:
-    """The entry of a table of formats for a path. Raises WeightsError on an unknown suffix."""
+    """The entry of `table` for the suffix of `path`. Raises WeightsError on an unknown suffix."""
     if path.suffix not in table:
-        raise WeightsError(
-            str(path),
-            expected=f"a name ending in {', '.join(table)}",
-            found=repr(path.suffix),
-            fix="rename the file",
-        )
+        *most, last = table
+        expected = f"a name ending in {', '.join(most)} or {last}"
+        raise WeightsError(str(path), expected, repr(path.suffix), "rename the file")
     return table[path.suffix]
-
-
-def _model(config: VGG7Config, tensors: Tensors) -> VGG7:
-    return VGG7.from_params(config, tensors)
-
-
-def require_file(path: Path) -> None:
-    """Raise WeightsError unless there is a file at `path`."""
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing there"
-        raise WeightsError(str(path), expected="a file", found=found, fix="check the path")
-
-
-def _unreadable(path: Path, kind: str, error: Exception) -> WeightsError:
-    return WeightsError(
-        str(path),
-        expected=f"a whole {kind} file",
-        found=f"something else ({error})",
-        fix="check that it was copied completely and is not of another format",
-    )

@@ -1,4 +1,4 @@
-"""The configuration of tensors that came without one, as far as their shapes tell."""
+"""The configuration of tensors without metadata, as far as their shapes determine it."""
 
 from math import isqrt
 from typing import Any
@@ -10,10 +10,10 @@ from numpy_vgg7.errors import ConfigError, WeightsError
 
 
 def infer_config(tensors: dict[str, NDArray[Any]], source: str) -> VGG7Config:
-    """Read a configuration off the shapes of PyTorch-named tensors.
+    """Infer a configuration from the shapes of tensors with PyTorch's names.
 
-    Shapes say everything but the activations. Those are taken from the preset that has these
-    channels, hidden sizes and biases, else from `vgg7`. Raises WeightsError where shapes fit no VGG7.
+    Shapes determine everything except the activations, which are taken from the preset with these channels,
+    hidden sizes and biases, or else from `vgg7`. Raises WeightsError if no VGG7 has these shapes.
     """
     convs = [_shape(tensors, f"conv{n}.weight", 4, source) for n in (1, 2, 3, 4)]
     linears = [_shape(tensors, f"fc{n}.weight", 2, source) for n in (5, 6, 7)]
@@ -33,9 +33,7 @@ def infer_config(tensors: dict[str, NDArray[Any]], source: str) -> VGG7Config:
     try:
         return VGG7Config(image_size=size, classes=classes, activations=activations, **fields)
     except ConfigError as error:
-        raise WeightsError(
-            f"{source}: {error.what}", expected=error.expected, found=error.found, fix=error.fix
-        ) from error
+        raise WeightsError(f"{source}: {error.what}", error.expected, error.found, error.fix) from error
 
 
 def _shape(tensors: dict[str, NDArray[Any]], name: str, dimensions: int, source: str) -> tuple[int, ...]:
@@ -45,9 +43,5 @@ def _shape(tensors: dict[str, NDArray[Any]], name: str, dimensions: int, source:
         found = f"shape {tensors[name].shape}"
     else:
         return tensors[name].shape
-    raise WeightsError(
-        f"{source}: {name}",
-        expected=f"a tensor of {dimensions} dimensions",
-        found=found,
-        fix="name the tensors conv1.weight ... conv4.weight, fc5.weight ... fc7.weight",
-    )
+    fix = "name the tensors conv1.weight ... conv4.weight, fc5.weight ... fc7.weight"
+    raise WeightsError(f"{source}: {name}", f"a tensor with {dimensions} dimensions", found, fix)

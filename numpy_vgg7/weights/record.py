@@ -1,4 +1,4 @@
-"""What stands beside the tensors in a file, and every check that a set of tensors must pass."""
+"""The metadata of a weights file, and the checks on its tensors."""
 
 import hashlib
 import json
@@ -13,32 +13,34 @@ from numpy_vgg7.functional import Array, Arrays
 from numpy_vgg7.network import forward, parameter_shapes
 
 FORMAT_VERSION = 1
-KEY = "numpy_vgg7"  # the one metadata key; several would be written in varying order
-PROBE_TOLERANCE = 1e-9  # of the largest logit; float64 on another machine differs by about 1e-14
+KEY = "numpy_vgg7"  # the only metadata key: safetensors writes several in varying order
+PROBE_TOLERANCE = 1e-9  # relative to the largest logit; float64 on another machine differs by about 1e-14
 
 
 def check_tensors(tensors: dict[str, NDArray[Any]], config: VGG7Config, source: str) -> None:
-    """Raise WeightsError, naming the tensor, unless `tensors` are the parameters of `config`."""
+    """Raise WeightsError, with the name of the tensor, unless `tensors` are valid parameters of `config`."""
     shapes = parameter_shapes(config.layers())
     for name in (name for name in shapes if name not in tensors):
-        raise _error(source, name, f"shape {shapes[name]}", "no such tensor", "add it")
+        raise WeightsError(f"{source}: {name}", f"shape {shapes[name]}", "no such tensor", "add it")
     for name in (name for name in tensors if name not in shapes):
-        raise _error(source, name, "no such tensor", f"shape {tensors[name].shape}", "remove it")
+        raise WeightsError(f"{source}: {name}", "no such tensor", f"shape {tensors[name].shape}", "remove it")
     first = next(iter(shapes))
     for name, shape in shapes.items():
         tensor = tensors[name]
         if tensor.dtype.name not in DTYPES:
-            raise _error(source, name, " or ".join(DTYPES), str(tensor.dtype), "convert it")
+            raise WeightsError(f"{source}: {name}", " or ".join(DTYPES), str(tensor.dtype), "convert it")
         if tensor.dtype != tensors[first].dtype:
             expected = f"{tensors[first].dtype} like {first}"
-            raise _error(source, name, expected, str(tensor.dtype), "convert one of them")
+            raise WeightsError(f"{source}: {name}", expected, str(tensor.dtype), "convert one of them")
         if tensor.shape != shape:
             fix = "transpose or reshape it in the program that wrote it"
-            raise _error(source, name, f"shape {shape}", f"shape {tensor.shape}", fix)
+            raise WeightsError(f"{source}: {name}", f"shape {shape}", f"shape {tensor.shape}", fix)
         if not np.isfinite(tensor).all():
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(tensor))[0])
             found = f"{tensor[index]} at {list(index)}"
-            raise _error(source, name, "finite numbers", found, "save a model that has not diverged")
+            raise WeightsError(
+                f"{source}: {name}", "finite numbers", found, "save a model that has not diverged"
+            )
 
 
 def checksum(tensor: NDArray[Any]) -> str:
@@ -47,10 +49,10 @@ def checksum(tensor: NDArray[Any]) -> str:
 
 
 def probe_logits(config: VGG7Config, params: Arrays) -> Array:
-    """Logits of two fixed images, (2, classes), computed in float64 whatever the weights' dtype.
+    """Logits of two fixed images, (2, classes), in float64 for weights of either dtype.
 
-    Two tensors of one shape can change places, and a square one can be transposed, without any shape
-    check noticing; the probe's logits notice. Its pixels are a formula, so they never change.
+    No shape check detects that two tensors of the same shape were exchanged, or that a square one was
+    transposed; the logits do. The images are given by a formula, so they never change.
     """
     size = config.image_size
     pixels = np.arange(2 * size * size, dtype=np.float64).reshape(2, 1, size, size)
@@ -71,9 +73,9 @@ def describe(config: VGG7Config, params: Arrays) -> str:
 
 
 def verify(text: str, tensors: dict[str, NDArray[Any]], source: str) -> VGG7Config:
-    """Hold `tensors` against the metadata written with them; return the configuration.
+    """Verify `tensors` against the metadata written with them, and return the configuration.
 
-    Raises WeightsError, naming the tensor, if anything is missing, changed or damaged.
+    Raises WeightsError, with the name of the tensor, if anything is missing, changed or damaged.
     """
     try:
         record = json.loads(text)
@@ -81,30 +83,30 @@ def verify(text: str, tensors: dict[str, NDArray[Any]], source: str) -> VGG7Conf
         sums, probe = dict(record["sha256"]), np.array(record["probe_logits"], dtype=np.float64)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         expected = "numpy-vgg7 metadata"
-        raise _error(source, KEY, expected, f"something else ({error!r})", "export it anew") from error
+        raise WeightsError(
+            f"{source}: {KEY}", expected, f"something else ({error!r})", "export it again"
+        ) from error
     if type(version) is not int or version != FORMAT_VERSION:
         fix = "install a newer numpy-vgg7"
-        raise _error(source, "format_version", str(FORMAT_VERSION), repr(version), fix)
+        raise WeightsError(f"{source}: format_version", str(FORMAT_VERSION), repr(version), fix)
     try:
         config = VGG7Config.from_json(json.dumps(config_record))
     except ConfigError as error:
-        raise _error(source, f"config: {error.what}", error.expected, error.found, error.fix) from error
+        raise WeightsError(
+            f"{source}: config: {error.what}", error.expected, error.found, error.fix
+        ) from error
     check_tensors(tensors, config, source)
     for name in parameter_shapes(config.layers()):
         found = checksum(tensors[name])
         if sums.get(name) != found:
             expected = f"SHA-256 {str(sums.get(name))[:12]}..."
-            fix = "the file is damaged or was edited: copy or export it anew"
-            raise _error(source, name, expected, f"{found[:12]}...", fix)
+            fix = "the file is damaged or was edited: copy or export it again"
+            raise WeightsError(f"{source}: {name}", expected, f"{found[:12]}...", fix)
     logits = probe_logits(config, tensors)
     if probe.shape != logits.shape or not np.allclose(
         probe, logits, rtol=0, atol=PROBE_TOLERANCE * float(np.abs(logits).max())
     ):
         expected = "the logits these weights gave when they were saved"
-        fix = "export it anew: the configuration or the layout does not fit these weights"
-        raise _error(source, "probe_logits", expected, "other logits", fix)
+        fix = "export it again: the configuration or the layout does not fit these weights"
+        raise WeightsError(f"{source}: probe_logits", expected, "other logits", fix)
     return config
-
-
-def _error(source: str, tensor: str, expected: str, found: str, fix: str) -> WeightsError:
-    return WeightsError(f"{source}: {tensor}", expected=expected, found=found, fix=fix)

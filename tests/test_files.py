@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Files: written whole or not at all, and read with errors that name them."""
 
 import os
 import stat
@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from numpy_vgg7 import VGG7Error
-from numpy_vgg7.atomic import write_text
+from numpy_vgg7.files import write_text
 
 
 @pytest.mark.parametrize("step", ["os.fsync", "os.replace", "os.chmod"])

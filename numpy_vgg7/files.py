@@ -1,0 +1,112 @@
+"""Reading and writing the files that a user names.
+
+Reading reports every problem as a VGG7Error with the path. Writing is atomic: the content goes to a temporary
+file in the same folder, is synced to the disk and then renamed.
+"""
+
+import os
+import tempfile
+import zipfile
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from numpy_vgg7.errors import ConfigError, DataError, OutputError, VGG7Error
+from numpy_vgg7.functional import Array, Arrays
+
+# What NumPy raises for damaged files and other formats; MemoryError for one that claims more elements than
+# there is memory.
+_NUMPY_ERRORS = (
+    OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplementedError, RuntimeError,
+    MemoryError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+def require_file(path: Path, error: type[VGG7Error], expected: str = "a file") -> None:
+    """Raise `error` unless `path` is a file."""
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing there"
+        raise error(str(path), expected, found, "check the path")
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file. Raises ConfigError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(path), "a text file", error, "check the path") from error
+
+
+def read_npz(path: Path) -> Arrays:
+    """Read all arrays of an npz file; pickled objects are refused. Raises DataError."""
+    require_file(path, DataError)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except _NUMPY_ERRORS as error:
+        raise _not_numpy(path, "an npz file of plain numeric arrays", error) from error
+
+
+def read_npy(path: Path) -> Array:
+    """Read the array of an npy file; pickled objects are refused. Raises DataError."""
+    require_file(path, DataError)
+    try:
+        array = np.load(path, allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            array.close()
+            raise TypeError("an archive of several arrays")
+    except _NUMPY_ERRORS as error:
+        raise _not_numpy(path, "an npy file of one plain numeric array", error) from error
+    return array
+
+
+def _not_numpy(path: Path, expected: str, error: BaseException) -> DataError:
+    found = str(error) or type(error).__name__
+    return DataError(str(path), expected, found, "write it with numpy.savez or numpy.save")
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents where they are missing. Raises OutputError."""
+    try:
+        path.mkdir(exist_ok=True, parents=True)
+    except OSError as error:
+        raise OutputError(str(path), "a folder to write to", error, "choose another") from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically: until it is complete and on the disk, `path` keeps its old content.
+
+    Raises OutputError where the folder cannot be written to or the disk is full.
+    """
+    temporary = None
+    try:
+        number, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files
+        os.replace(temporary, path)
+    except BaseException as error:
+        if temporary:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
+        found = (error.strerror or str(error)).lower()
+        raise OutputError(
+            str(path), "a place to write to", found, "choose another path, or make room"
+        ) from error
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a UTF-8 file atomically. Raises OutputError."""
+    write_bytes(path, content.encode())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
