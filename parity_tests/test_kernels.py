@@ -67,7 +67,7 @@ def values(data):
 
 
 def run_layer(layer, params, x, d_out):
-    """Forward and backward of one layer by its kernel: the second of two runs, with nothing left of the first."""
+    """Forward and backward of one layer by its kernel, in the second of two runs with other values."""
     arena = Arena()
 
     def place(array):

@@ -1,0 +1,42 @@
+"""Memory stays bounded whatever the batch sizes, and is returned to the system; figures are of new processes.
+
+`python -m tests.memory_use` measures other presets and sizes.
+"""
+
+import json
+import sys
+
+import pytest
+
+from tests.commands import python
+from tests.memory_use import INFERENCE, MODELS, TRAINING
+
+LARGEST = 300
+SIZES = {"article": range(1, LARGEST, 7), "vgg7": range(1, LARGEST, 13), "vgg7-wide": range(1, LARGEST, 37)}
+RATIO = 3.0  # of the peak with all batch sizes to that with the largest alone
+RETURNED = 50.0  # megabytes above the start that may stay: what `malloc` keeps of freed arrays
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+
+
+def measured(preset, mode, sizes):
+    done = python("-W", "error", "-m", "tests.memory_use", preset, mode, *sizes)
+    assert done.code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("mode", [TRAINING, INFERENCE])
+@pytest.mark.parametrize("preset", SIZES)
+def test_batches_of_many_sizes_take_three_times_the_memory_of_the_largest_at_most(preset, mode):
+    alone = measured(preset, mode, [LARGEST] * 3)
+    found = measured(preset, mode, [*SIZES[preset], LARGEST, 1])
+    assert alone["peak"] > 10, "too little to compare with"
+    assert found["peak"] <= RATIO * alone["peak"], f"{found['peak']:.0f} MB; alone {alone['peak']:.0f} MB"
+    for moment in ("released", "deleted"):
+        assert found[moment] <= RETURNED, f"{found[moment]:.0f} MB stay after the model is {moment}"
+
+
+def test_models_that_are_made_and_deleted_in_turn_leave_no_memory_behind():
+    found = measured("vgg7", MODELS, [64, 13])
+    early, late = found[4], found[-1]
+    assert late <= early + 5, f"{early:.0f} MB after five models, {late:.0f} MB after all of them"
