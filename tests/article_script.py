@@ -1,6 +1,8 @@
-"""The article's training written down a second time, from its description, with SciPy's true convolutions.
+"""The article's training, transcribed a second time from its description, with SciPy's true convolutions.
 
-An independent referee for `numpy_vgg7.article`: it imports nothing from the product.
+An independent reference for `numpy_vgg7.article`: it imports nothing from the product. Names are as in the
+script: l is the input of an activation, a its output, p the output of a pool, d the gradient of an l, g the
+gradient of a weight.
 """
 
 import numpy as np
@@ -24,14 +26,14 @@ def convolve(x, w):
 
 
 def kernel_gradient(x, d_out):
-    """d_w[u, v] of the true convolution: what pixel met the flipped tap."""
+    """d_w[u, v] of the true convolution, where tap (u, v) meets the pixel at (i + 1 - u, j + 1 - v)."""
     padded = np.pad(x, 1)
     height, width = d_out.shape
-    found = np.empty((3, 3))
+    d_w = np.empty((3, 3))
     for u in range(3):
         for v in range(3):
-            found[u, v] = (padded[2 - u : 2 - u + height, 2 - v : 2 - v + width] * d_out).sum()
-    return found
+            d_w[u, v] = (padded[2 - u : 2 - u + height, 2 - v : 2 - v + width] * d_out).sum()
+    return d_w
 
 
 def input_gradient(w, d_out, rotated):
@@ -39,18 +41,23 @@ def input_gradient(w, d_out, rotated):
     return d_x[::-1, ::-1] if rotated else d_x
 
 
-def costs(images, labels, seed, backprop, steps):
-    """Binary costs of the first steps; images (N, 28, 28) uint8 in the order of the file."""
+def scaled(pixels):
+    """As TensorFlow's reader of 2018 does it: float32, times 1/255."""
+    return np.multiply(pixels.astype(np.float32), np.float32(1 / 255))
+
+
+def costs(pixels, labels, seed, backprop, steps):
+    """Binary costs of the first steps; pixels (N, 28, 28) uint8 in the order of the file."""
     rng = np.random.RandomState(seed)
-    order = np.arange(len(images))
+    order = np.arange(len(pixels))
     rng.shuffle(order)
     w1, w2, w3a, w3b, w4a, w4b = (rng.randn(3, 3) for _ in range(6))
     w5, w6, w7 = rng.randn(98, 1024), rng.randn(1024, 512), rng.randn(512, 10) * 0.2
     faulty = backprop != "true"
     share = 1.0 if faulty else 0.25
-    found = []
+    step_costs = []
     for index in order[50 : 50 + steps]:
-        x = (images[index].astype(np.float32) / np.float32(255)).astype(np.float64)
+        x = scaled(pixels[index]).astype(np.float64)
         y = np.eye(10)[labels[index]]
 
         l1 = convolve(x, w1)
@@ -68,7 +75,7 @@ def costs(images, labels, seed, backprop, steps):
         a7 = np.arctan(l7)
         p = np.exp(a7 - a7.max())
         p = p / p.sum()
-        found.append(float(-(y * np.log(p) + (1 - y) * np.log(1 - p)).sum()))
+        step_costs.append(float(-(y * np.log(p) + (1 - y) * np.log(1 - p)).sum()))
 
         d7 = (p - y) / (1 + l7**2)
         g7 = a6.T.dot(d7)
@@ -94,4 +101,4 @@ def costs(images, labels, seed, backprop, steps):
         w3a, w3b = w3a - 0.0001 * g3a, w3b - 0.0001 * g3b
         w1 = w1 - 0.0001 * g1
         w2 = (w1 if backprop == "broken" else w2) - 0.0001 * g2
-    return found
+    return step_costs

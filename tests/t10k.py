@@ -1,4 +1,4 @@
-"""What the tests of the article read: MNIST where NUMPY_VGG7_DATA names its folder, else a stand-in."""
+"""Data for the tests of the article: MNIST if NUMPY_VGG7_DATA names its folder, else a substitute."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ def idx(array):
 
 
 def folder(make):
-    """A folder with both files; `make` makes an empty one, for embedded digits of three times the size."""
+    """A folder with both files. Without MNIST, `make` gives an empty one for enlarged embedded digits."""
     if REAL:
         return Path(os.environ["NUMPY_VGG7_DATA"])
     digits, made = load_digits(10), make()

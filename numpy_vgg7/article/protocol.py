@@ -1,21 +1,24 @@
-"""The article's experiment: its network, random numbers and protocol, and its three back propagations.
+"""The article's experiment: its data, its random numbers, and its training with three gradients.
 
 Jae Duk Seo, "Only Numpy: Implementing Mini VGG (VGG 7) and SoftMax Layer with Interactive Code", Towards Data
 Science, 7 February 2018.
 
-The faults are those of the catalogue of bugs, put into the product while it trains. Everything is float64.
+The faults of the article's gradients are bugs of the catalogue `parity.mutants`, applied to the engine while
+it trains. All arithmetic is in float64.
 """
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from numpy_vgg7.article.summation import in_script_layout, in_script_order
+from numpy_vgg7.article.summation import ArticleVGG7
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.data.dataset import Dataset
+from numpy_vgg7.data.mnist import read_pixels
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.functional import Array, Arrays, Labels
 from numpy_vgg7.model import VGG7
@@ -23,15 +26,15 @@ from numpy_vgg7.optim import SGD
 from numpy_vgg7.parity.mutants import CATALOGUE
 
 SEED, EPOCHS = 5678, 150
-TESTED, LEARNED = 50, 600  # images: the first and the following of the shuffled file
-RATES = SGD(lr_conv=0.0001, lr_fc=0.01)
+TEST_IMAGES, TRAINING_IMAGES = 50, 600  # the first of the shuffled file, and those that follow
+ARTICLE_SGD = SGD(lr_conv=0.0001, lr_fc=0.01)
 STEP_COSTS = 200
 
 _PUBLISHED = (
     "pool omits 1/(k*k) (the article's)",
     "dX rotated by 180 degrees (the article's)",
 )
-# The gradient; the article's corrected version of it; and its first version.
+# The correct gradient; the article's corrected version; and its first version. Names of mutants.
 BACKPROPS: dict[str, tuple[str, ...]] = {
     "true": (),
     "published": _PUBLISHED,
@@ -41,7 +44,7 @@ BACKPROPS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Split:
-    """The shuffled file: what is tested on, learned from, and never used by the article."""
+    """The shuffled file in three parts: test images, training images, and those the article never uses."""
 
     test: Dataset
     train: Dataset
@@ -49,41 +52,52 @@ class Split:
 
 
 @dataclass
-class Replay:
-    """A training as it goes on; costs are in the article's binary form, a mean over images an epoch."""
+class History:
+    """The costs of a training run, in the article's binary form.
 
-    backprop: str
-    cost: list[float]
-    step_cost: list[float]
+    cost: the mean per image, for each epoch. step_cost: the cost of each of the first steps.
+    """
+
+    cost: list[float] = field(default_factory=list)
+    step_cost: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
 
-def prepare(data: Dataset, seed: int = SEED) -> tuple[Split, VGG7]:
-    """Shuffle and draw as the article's script does, from NumPy's legacy generator, in its order.
+def read_data(folder: Path) -> Dataset:
+    """MNIST's test file with the pixel values that the article's script gets. Raises DataError.
 
-    Raises ConfigError where there are fewer images than the protocol takes.
+    TensorFlow's reader of 2018 multiplies by 1/255 in float32. Dividing by 255, as `read_t10k` does, gives
+    another last bit for some pixels, which changes the cost by 8e-8 at the first step.
     """
-    if len(data) <= TESTED + LEARNED:
-        raise ConfigError(
-            "images",
-            expected=f"more than {TESTED + LEARNED}",
-            found=str(len(data)),
-            fix="use the whole t10k file",
-        )
+    pixels, labels = read_pixels(folder)
+    return Dataset("t10k", pixels[:, None].astype(np.float32) * np.float32(1 / 255), labels)
+
+
+def prepare(data: Dataset, seed: int = SEED) -> tuple[Split, VGG7]:
+    """Shuffle the data and draw the weights as the article's script does, from NumPy's legacy generator.
+
+    Raises ConfigError if there are fewer images than the protocol needs, or `seed` is out of range.
+    """
+    needed = TEST_IMAGES + TRAINING_IMAGES
+    if len(data) <= needed:
+        raise ConfigError("images", f"more than {needed}", len(data), "use the complete t10k file")
     if not 0 <= seed < 2**32:
-        raise ConfigError("seed", expected="0 to 4294967295", found=str(seed), fix="choose another")
+        raise ConfigError("seed", "0 to 4294967295", seed, "choose another")
     rng = np.random.RandomState(seed)
     order = np.arange(len(data))
-    rng.shuffle(order)  # what sklearn.utils.shuffle does
-    parts = (slice(0, TESTED), slice(TESTED, TESTED + LEARNED), slice(TESTED + LEARNED, None))
-    split = Split(*(data.take(order[part]) for part in parts))
+    rng.shuffle(order)  # as sklearn.utils.shuffle does
+    parts = np.split(order, [TEST_IMAGES, needed])
+    split = Split(*(data.take(part) for part in parts))
     kernels = [rng.standard_normal((3, 3)) for _ in range(6)]
     weights = [rng.standard_normal(shape) for shape in ((98, 1024), (1024, 512), (512, 10))]
-    return split, model_of(kernels, [weights[0], weights[1], 0.2 * weights[2]])
+    return split, model_from_script(kernels, [weights[0], weights[1], 0.2 * weights[2]])
 
 
-def model_of(kernels: list[Array], weights: list[Array]) -> VGG7:
-    """The network around the script's arrays: its kernels are flipped, its weights are (in, out)."""
+def model_from_script(kernels: list[Array], weights: list[Array]) -> VGG7:
+    """The network with the script's arrays: kernels of true convolutions, weights of shape (in, out).
+
+    A true convolution is a cross-correlation with the kernel rotated by 180 degrees.
+    """
     w1, w2, w3a, w3b, w4a, w4b = (kernel[::-1, ::-1] for kernel in kernels)
     params: Arrays = {
         "conv1.weight": w1[None, None],
@@ -92,72 +106,74 @@ def model_of(kernels: list[Array], weights: list[Array]) -> VGG7:
         "conv4.weight": np.stack([w4a, w4b])[:, None],
     }
     params |= {f"fc{number}.weight": weight.T for number, weight in enumerate(weights, 5)}
-    return _scripted(params)
+    return ArticleVGG7.from_params(VGG7Config.preset("article"), params)
 
 
-def replay(
+def next_larger(model: VGG7) -> VGG7:
+    """A copy of the model in which every weight is replaced by the next larger floating-point number."""
+    params = {name: np.nextafter(weight, np.inf) for name, weight in model.params.items()}
+    return ArticleVGG7.from_params(model.config, params)
+
+
+def train(
     model: VGG7,
-    train: Dataset,
+    data: Dataset,
     backprop: str = "true",
     epochs: int = EPOCHS,
     progress: Callable[[int, float], None] = lambda epoch, cost: None,
     step_costs: int = STEP_COSTS,
-) -> Replay:
-    """Train `model` in place, one image at a time in a fixed order. Raises ConfigError.
+) -> History:
+    """Train `model` in place, one image at a time, in the same order in every epoch. Raises ConfigError.
 
-    `step_costs` of the first steps are kept one by one.
+    `progress` gets the epoch, from 1, and its cost. The costs of the first `step_costs` steps are kept.
 
-    The faults are put into the code of the whole process while this runs: train nothing beside it.
+    The faults are applied to the engine of the whole process while this runs: train nothing else meanwhile.
     """
     if backprop not in BACKPROPS:
-        known = ", ".join(BACKPROPS)
-        raise ConfigError("backprop", expected=f"one of {known}", found=backprop, fix="choose one")
-    began = time.perf_counter()
-    run = Replay(backprop, [], [])
-    images, labels = train.images.astype(model.dtype), train.labels
-    velocity = RATES.init(model.params)
-    model.release()  # what was recorded has no faults
-    faults = [mutant for mutant in CATALOGUE if mutant.name in BACKPROPS[backprop]]
-    with ExitStack() as stack:
-        stack.callback(model.release)  # what is recorded has them
-        for fault in faults:
-            for patch in fault.patches:  # which may be recorded and replayed: they compute nothing on the way
-                stack.enter_context(patch.applied())
-        stack.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore"))
-        for epoch in range(epochs):
+        raise ConfigError("backprop", f"one of {', '.join(BACKPROPS)}", backprop, "choose one")
+    started = time.perf_counter()
+    history = History()
+    images, labels = data.images.astype(model.dtype), data.labels
+    velocity = ARTICLE_SGD.init(model.params)
+    with faults(backprop, model), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for epoch in range(1, epochs + 1):
             total = 0.0
             for step in range(len(labels)):
                 one = slice(step, step + 1)
-                done = model.train_step(images[one], labels[one], RATES, velocity)
-                cost = binary_cost(done.probs, labels[one])
+                result = model.train_step(images[one], labels[one], ARTICLE_SGD, velocity)
+                cost = binary_cost(result.probs, labels[one])
                 total += cost
-                if len(run.step_cost) < step_costs:
-                    run.step_cost.append(cost)
-            run.cost.append(total / len(labels))
-            progress(epoch + 1, run.cost[-1])
-    run.seconds = time.perf_counter() - began
-    return run
+                if len(history.step_cost) < step_costs:
+                    history.step_cost.append(cost)
+            history.cost.append(total / len(labels))
+            progress(epoch, history.cost[-1])
+    history.seconds = time.perf_counter() - started
+    return history
+
+
+@contextmanager
+def faults(backprop: str, model: VGG7) -> Iterator[None]:
+    """The faults of one of BACKPROPS inside a block.
+
+    A plan bound without the faults must not run with them, nor the other way round: `model` drops its plans.
+    """
+    mutants = {mutant.name: mutant for mutant in CATALOGUE}
+    with ExitStack() as stack:
+        model.release()
+        stack.callback(model.release)
+        for name in BACKPROPS[backprop]:
+            stack.enter_context(mutants[name].applied())
+        yield
 
 
 def binary_cost(probs: Array, labels: Labels) -> float:
-    """Sum over images and classes of -(y log p + (1 - y) log(1 - p)): the article reports this one.
+    """The cost that the article reports: probs (N, K), labels (N,) -> a sum over images and classes.
 
-    It descends the gradient of another, the categorical cross-entropy.
+    cost = sum over n,k of -(y log p + (1 - y) log(1 - p)), with y = [k = labels[n]]
+
+    It is not the loss whose gradient the article descends, which is the categorical cross-entropy.
     """
-    likely = 1 - probs
+    likelihood = 1 - probs
     rows = np.arange(len(labels))
-    likely[rows, labels] = probs[rows, labels]
-    return float(-np.log(likely).sum())
-
-
-def ulp_apart(model: VGG7) -> VGG7:
-    """The same model with every weight moved to the next larger number that there is."""
-    return _scripted({name: np.nextafter(weight, np.inf) for name, weight in model.params.items()})
-
-
-def _scripted(params: Arrays) -> VGG7:
-    """The article's network, which adds up in the order of the article's script."""
-    model = VGG7.from_params(VGG7Config.preset("article"), params)
-    model.layers = in_script_order(model.layers)
-    model.params = in_script_layout(model.params)
-    return model
+    likelihood[rows, labels] = probs[rows, labels]
+    return float(-np.log(likelihood).sum())

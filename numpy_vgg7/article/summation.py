@@ -1,70 +1,97 @@
-"""The article's network with its sums in the order of the article's script.
+"""The article's order of summation, as kernels for the engine.
 
-A faulty training magnifies the last bit of a sum until nothing else is left of it, so to follow the script
-for some steps is to add up as it does: at each pixel one tap after the other, as SciPy's `convolve2d` does;
-windows of the pool row by row; and weights that lie in memory as (in, out). The backward passes are the
-product's own.
+With the article's faulty gradients, training amplifies a difference in the last bit of a sum until two runs
+have nothing in common. To follow the article's script for some steps, sums must therefore be taken in its
+order:
+
+- a convolution adds up its nine taps one after another, from the last to the first, as SciPy's `convolve2d`
+  does for the rotated kernel;
+- the average pool adds the two pixels of a row first, then the two rows;
+- weights lie in memory as (in, out), which is the layout in which the BLAS sees the script's products.
+
+The backward passes are the engine's own.
 """
 
-from dataclasses import astuple
+from functools import cached_property
 
 import numpy as np
 
-from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.network import AvgPool2d, Conv2d, Layer
-from numpy_vgg7.nn.strip import border, pictures, positions, taps
-from numpy_vgg7.nn.workspace import FRESH, Workspace
+from numpy_vgg7 import network
+from numpy_vgg7.config import VGG7Config
+from numpy_vgg7.engine import kernels
+from numpy_vgg7.engine.executor import Executor
+from numpy_vgg7.engine.layout import FeatureMaps, Scratch
+from numpy_vgg7.functional import Arrays
+from numpy_vgg7.model import VGG7
 
 
-class ScriptConv2d(Conv2d):
-    """A convolution without bias that adds up its taps from the last to the first."""
+class TapByTapConv2d(kernels.Conv2d):
+    """A convolution that adds up its taps from the last to the first.
 
-    def forward(self, params: Arrays, x: Array, workspace: Workspace = FRESH) -> tuple[Array, Array]:
-        """What `Conv2d.forward` returns, up to rounding."""
-        x = workspace.lay(f"{self.name}.x", x)
-        n, _, height, width = x.shape
-        out = workspace.images(self.name, (n, self.out_channels, height, width), x.dtype)
-        seen = taps(x)[::-1, ::-1]
-        products = workspace.scratch.array("products", (3, 3, *seen.shape[3:]), x.dtype)
-        for channel in range(self.out_channels):
-            # The article's convolutions have one input channel to each output channel.
-            source = channel * self.groups // self.out_channels
-            weight = params["weight"][channel, 0, ::-1, ::-1, None]
-            workspace.do(np.multiply, seen[:, :, source], weight, out=products)
-            pixels = positions(out)[: seen.shape[3], channel]
-            workspace.do(np.add.reduce, products.reshape(9, -1), axis=0, out=pixels)
-        workspace.do(np.copyto, border(out), 0)
-        return out, x
+    Only for layers like the article's: no bias, and each output channel has one input channel.
+    """
+
+    def __init__(
+        self, layer: network.Conv2d, params: kernels.ConvParams, x: FeatureMaps, scratch: Scratch
+    ) -> None:
+        super().__init__(layer, params, x, scratch)
+        seen = x.im2col_view()[::-1, ::-1]
+        taps = params.filters[::-1, ::-1, ..., None]
+        pixels = seen.shape[-1]
+        self.products = scratch.array("products", (3, 3, pixels), x.dtype)
+        self.terms = self.products.reshape(9, pixels)
+        sources = [o * layer.groups // layer.out_channels for o in range(layer.out_channels)]
+        out = self.out.flat_pixels()[:pixels]
+        self.channels = [(seen[:, :, i], taps[:, :, i, o], out[:, o]) for o, i in enumerate(sources)]
+
+    def forward(self) -> None:
+        """out[n,o,i,j] = sum over u,v of weight[o,c,u,v] * x[n,c,i+u-1,j+v-1], (u, v) from (2, 2) to (0, 0)
+
+        c is the one input channel of output channel o.
+        """
+        for seen, taps, out in self.channels:
+            np.multiply(seen, taps, self.products)
+            np.add.reduce(self.terms, axis=0, out=out)
+        np.copyto(self.out.padding, 0)
 
 
-class ScriptPool(AvgPool2d):
+class RowByRowAvgPool2d(kernels.AvgPool2d):
     """Average pooling that adds the two pixels of a row first."""
 
-    def forward(self, params: Arrays, x: Array, workspace: Workspace = FRESH) -> tuple[Array, None]:
-        """What `AvgPool2d.forward` returns, up to rounding."""
-        n, channels, height, width = x.shape
-        x = pictures(workspace.lay(f"{self.name}.x", x))
-        out = workspace.images(self.name, (n, channels, height // 2, width // 2), x.dtype)
-        pairs = workspace.scratch.array(f"{self.name}.rows", (height, n, width // 2, channels), x.dtype)
-        inside = pictures(out)[:, :, :-1]
-        workspace.do(np.add, x[:, :, 0:width:2], x[:, :, 1:width:2], out=pairs)
-        workspace.do(np.add, pairs[0::2], pairs[1::2], out=inside)
-        workspace.do(np.multiply, inside, 0.25, out=inside)
-        return out, None
+    def __init__(self, layer: network.AvgPool2d, params: None, x: FeatureMaps, scratch: Scratch) -> None:
+        super().__init__(layer, params, x, scratch)
+        n, c, height, width = x.shape
+        self.columns = x.pixels[:, :, 0:width:2], x.pixels[:, :, 1:width:2]
+        self.row_sums = scratch.array(f"{layer.name} row sums", (height, n, width // 2, c), x.dtype)
+        self.row_pairs = self.row_sums[0::2], self.row_sums[1::2]
+
+    def forward(self) -> None:
+        """out[i,j] = ((x[2i,2j] + x[2i,2j+1]) + (x[2i+1,2j] + x[2i+1,2j+1])) / 4"""
+        np.add(*self.columns, self.row_sums)
+        np.add(*self.row_pairs, self.inside)
+        np.multiply(self.inside, kernels.QUARTER, self.inside)
 
 
-def in_script_order(layers: list[Layer]) -> list[Layer]:
-    """The same layers, those whose sums have an order replaced by the two above."""
-    replaced: list[Layer] = []
-    for layer in layers:
-        if isinstance(layer, Conv2d):
-            layer = ScriptConv2d(*astuple(layer))
-        elif isinstance(layer, AvgPool2d):
-            layer = ScriptPool(layer.name)
-        replaced.append(layer)
-    return replaced
+KERNELS: kernels.KernelTable = {
+    **kernels.KERNELS,
+    network.Conv2d: TapByTapConv2d,
+    network.AvgPool2d: RowByRowAvgPool2d,
+}
 
 
-def in_script_layout(params: Arrays) -> Arrays:
-    """The same parameters, weights of linear layers stored as (in, out); they read as (out, in) still."""
-    return {name: np.asfortranarray(p) if p.ndim == 2 else p.copy() for name, p in params.items()}
+class ArticleVGG7(VGG7):
+    """The article's network with its order of summation. Only for the configuration `article`."""
+
+    @cached_property
+    def _executor(self) -> Executor:
+        return Executor(self.layers, self.threads, KERNELS)
+
+    @classmethod
+    def from_params(cls, config: VGG7Config, params: Arrays, threads: int = 1) -> VGG7:
+        """`VGG7.from_params`, with fully connected weights in Fortran order: stored as (in, out)."""
+        model = super().from_params(config, params, threads)
+        model.params = {
+            name: np.asfortranarray(value) if value.ndim == 2 else value
+            for name, value in model.params.items()
+        }
+        return model

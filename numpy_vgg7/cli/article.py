@@ -1,5 +1,7 @@
 """`numpy-vgg7 article`."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -7,8 +9,8 @@ import typer
 from rich.progress import Progress
 
 from numpy_vgg7 import plots
-from numpy_vgg7.article.protocol import BACKPROPS, EPOCHS, SEED, prepare, replay
-from numpy_vgg7.article.tuned import TUNED, train_tuned
+from numpy_vgg7.article.protocol import BACKPROPS, EPOCHS, SEED, prepare, read_data, train
+from numpy_vgg7.article.tuned import TUNED_PRESETS, train_tuned
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
 from numpy_vgg7.data.mnist import read_t10k
@@ -18,22 +20,23 @@ def article(
     context: typer.Context,
     preset: Annotated[
         str | None,
-        typer.Option(help=f"Instead, learn the 600 images well: {', '.join(TUNED)}."),
+        typer.Option(help=f"Instead, train well on the same 600 images: {', '.join(TUNED_PRESETS)}."),
     ] = None,
-    backprop: Annotated[str, typer.Option(help=f"{', '.join(BACKPROPS)}: which gradient.")] = "true",
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the 600 images.")] = EPOCHS,
+    backprop: Annotated[str, typer.Option(help=f"Which gradient: {', '.join(BACKPROPS)}.")] = "true",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the 600 training images.")] = EPOCHS,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the shuffle and the initial weights.")] = SEED,
     data_dir: Annotated[
         Path, typer.Option(help="Folder with the t10k files of MNIST, gzipped or not.")
     ] = Path("mnist"),
     plot_dir: Annotated[
-        Path | None, typer.Option("--plots", help="Draw cost and confusion into this folder.")
+        Path | None, typer.Option("--plots", help="Write plots of the cost and the confusion matrix here.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the article's network as the article did, with the true gradient or one of its two.
+    """Train the article's network as the article did, with the correct gradient or either of its faulty ones.
 
-    With --preset, train it well: scored on half of the unused images, which chose nothing.
+    With --preset, train a network well on the article's 600 images. It is scored on unused images that
+    played no part in choosing the preset.
     """
     if preset:
         for name, flag in (("backprop", "--backprop"), ("epochs", "--epochs"), ("plot_dir", "--plots")):
@@ -45,24 +48,16 @@ def article(
         raise typer.BadParameter(f"choose {', '.join(BACKPROPS)}", param_hint="--backprop")
     if plot_dir:
         options.require_matplotlib("article --plots")
-    split, model = prepare(read_t10k(data_dir), seed)
-    with (
-        options.threads(model, 1),
-        Progress(console=messages, disable=not messages.is_terminal, transient=True) as bar,
-    ):
-        task = bar.add_task("epochs", total=epochs)
-
-        def progress(epoch: int, cost: float) -> None:
-            bar.update(task, completed=epoch, description=f"epoch {epoch}, cost {cost:.4f}")
-
-        run = replay(model, split.train, backprop, epochs, progress)
+    split, model = prepare(read_data(data_dir), seed)
+    with options.threads(model, 1), _progress("cost", epochs) as progress:
+        history = train(model, split.train, backprop, epochs, progress)
         correct = int((model.predict(split.test.images) == split.test.labels).sum())
         predicted = model.predict(split.unused.images)
     accuracy = float((predicted == split.unused.labels).mean())
     if plot_dir:
         title = f"{backprop} gradient, seed {seed}"
         figures = {
-            f"article-{backprop}-cost.png": plots.cost(run.cost, title),
+            f"article-{backprop}-cost.png": plots.cost(history.cost, title),
             f"article-{backprop}-confusion.png": plots.confusion(
                 split.unused, predicted, model.config.classes
             ),
@@ -76,41 +71,46 @@ def article(
                 "backprop": backprop,
                 "seed": seed,
                 "epochs": epochs,
-                "cost": run.cost,
-                "step_cost": run.step_cost,
+                "cost": history.cost,
+                "step_cost": history.step_cost,
                 "test_correct": correct,
                 "test_total": total,
                 "unused_accuracy": accuracy,
-                "seconds": run.seconds,
+                "seconds": history.seconds,
             }
         )
         return
     screen.print(
-        f"{backprop} gradient, seed {seed}, {run.seconds:.1f} s: "
-        + f"cost {run.cost[0]:.4f} in epoch 1"
-        + (f", {run.cost[-1]:.4f} in epoch {epochs}" if epochs > 1 else ""),
+        f"{backprop} gradient, seed {seed}, {history.seconds:.1f} s: "
+        + f"cost {history.cost[0]:.4f} in epoch 1"
+        + (f", {history.cost[-1]:.4f} in epoch {epochs}" if epochs > 1 else ""),
         soft_wrap=True,
     )
-    screen.print(f"{correct} of {total} test images right; {accuracy:.1%} of the {len(split.unused)} unused")
+    screen.print(
+        f"{correct} of {total} test images correct; {accuracy:.1%} of the {len(split.unused)} unused images"
+    )
 
 
 def _tuned(preset: str, seed: int, data_dir: Path, as_json: bool) -> None:
-    with (
-        options.threads(None, 1),
-        Progress(console=messages, disable=not messages.is_terminal, transient=True) as bar,
-    ):
-        task = bar.add_task("epochs", total=TUNED[preset].recipe.epochs if preset in TUNED else None)
-
-        def progress(epoch: int, loss: float) -> None:
-            bar.update(task, completed=epoch, description=f"epoch {epoch}, loss {loss:.4f}")
-
+    epochs = TUNED_PRESETS[preset].training.epochs if preset in TUNED_PRESETS else 0
+    with options.threads(None, 1), _progress("loss", epochs) as progress:
         outcome = train_tuned(read_t10k(data_dir), preset, seed, progress)
     scores = {"reporting": outcome.reporting, "tuning": outcome.tuning}
     if as_json:
-        record = {f"{half}_accuracy": score.accuracy for half, score in scores.items()}
-        record |= {"seconds": outcome.seconds}
-        print_json({"preset": preset, "seed": seed, "epochs": TUNED[preset].recipe.epochs} | record)
+        accuracies = {f"{half}_accuracy": score.accuracy for half, score in scores.items()}
+        record = {"preset": preset, "seed": seed, "epochs": epochs} | accuracies
+        print_json(record | {"seconds": outcome.seconds})
         return
-    screen.print(f"{preset}, seed {seed}, {outcome.seconds:.0f} s, on images of the article's unused ones:")
+    screen.print(f"{preset}, seed {seed}, {outcome.seconds:.0f} s; accuracy on the article's unused images:")
     for half, score in scores.items():
         screen.print(f"  {half} half: {score.accuracy:.2%} of {score.n}")
+
+
+@contextmanager
+def _progress(quantity: str, epochs: int) -> Iterator[Callable[[int, float], None]]:
+    """A progress bar on a terminal; gives the function that reports an epoch and its cost or loss."""
+    with Progress(console=messages, disable=not messages.is_terminal, transient=True) as bar:
+        task = bar.add_task("epochs", total=epochs)
+        yield lambda epoch, value: bar.update(
+            task, completed=epoch, description=f"epoch {epoch}, {quantity} {value:.4f}"
+        )
