@@ -1,9 +1,9 @@
-"""Somebody's own back propagation, one image at a time, checked with `numpy-vgg7 parity check`.
+"""An independent backpropagation, one image at a time, to be checked with `numpy-vgg7 parity check`.
 
     python own_implementation.py CASE MINE [--bug]
 
-reads a case of the preset `vgg7`, and writes its values and gradients. With `--bug`, its average pool
-forgets the factor 1/4 on the way back, as a published gradient once did. It uses nothing of numpy-vgg7.
+reads a case of the preset `vgg7` and writes its values and gradients. With `--bug`, the backward pass of its
+average pool omits the factor 1/4, as in a published gradient. It uses nothing of numpy-vgg7.
 """
 
 import sys
@@ -20,7 +20,7 @@ SHIFTS = [(u, v) for u in range(3) for v in range(3)]
 
 
 def conv(x, name):
-    """(C, H, W) -> (O, H, W): nine shifted copies, each times its tap."""
+    """(C, H, W) -> (O, H, W): the sum of nine shifted copies, each multiplied by one weight."""
     _, h, w = x.shape
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
     taps = [
@@ -29,8 +29,8 @@ def conv(x, name):
     return sum(taps) + W[name + ".bias"][:, None, None]
 
 
-def conv_back(d, x, name, grads):
-    """The gradient of the input; those of the weights go to `grads`."""
+def conv_backward(d, x, name, grads):
+    """Return the gradient of the input; those of the parameters are stored in `grads`."""
     _, h, w = x.shape
     padded, d_padded = (np.pad(a, ((0, 0), (1, 1), (1, 1))) for a in (x, np.zeros_like(x)))
     d_weight = np.zeros_like(W[name + ".weight"])
@@ -69,13 +69,13 @@ def one_image(image, label):
         if number % 2 == 0:
             d = t[f"act{number}.grad"] = QUARTER * d.repeat(2, 1).repeat(2, 2)
         d = t[f"conv{number}.grad"] = d * (t[f"conv{number}"] > 0)
-        d = t[f"{below}.grad"] = conv_back(d, t[below], f"conv{number}", t)
+        d = t[f"{below}.grad"] = conv_backward(d, t[below], f"conv{number}", t)
     return t
 
 
 traces = [one_image(image, label) for image, label in zip(case["input"], case["labels"], strict=True)]
 mine = {name: np.stack([t[name] for t in traces]) for name in traces[0]}
-for name in mine:  # the batch: gradients of weights add up, the loss is the mean
+for name in mine:  # over the batch, gradients of parameters are summed and the loss is the mean
     if name.endswith((".weight.grad", ".bias.grad")):
         mine[name] = mine[name].sum(0)
 mine["loss"] = np.asarray(mine["loss"].mean())

@@ -1,4 +1,4 @@
-"""Everything in one command: install, train on the embedded digits, and show the parity table."""
+"""Install, train on the embedded digits and print the parity table, in one command."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from environment import PYTHON, ROOT, prepare, run
 
 
 def free_folder() -> Path:
-    """A folder in runs/ that no earlier demonstration has used."""
+    """The first unused name of runs/demo-1, runs/demo-2, ..."""
     number = 1
     while (ROOT / "runs" / f"demo-{number}").exists():
         number += 1
@@ -14,12 +14,12 @@ def free_folder() -> Path:
 
 
 def main() -> None:
-    """Prepare, train, compare, and say where things are."""
+    """Prepare the environment, train, compare with PyTorch, and print the paths of the results."""
     prepare()
     out = free_folder()
     run(PYTHON, "-m", "numpy_vgg7", "train", "--preset", "vgg7", "--seed", "0", "--out", out)
     run(PYTHON, "-m", "numpy_vgg7", "parity", "run", out / "best.safetensors")
-    print(f"\nThe trained weights are {out / 'best.safetensors'}; look at the pictures in {out / 'plots'}.")
+    print(f"\nTrained weights: {out / 'best.safetensors'}\nPlots: {out / 'plots'}")
 
 
 if __name__ == "__main__":

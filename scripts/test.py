@@ -1,6 +1,6 @@
-"""Everything that is checked, in one command: style, types, and every test.
+"""Run all checks: style, types and tests.
 
-Arguments go to pytest: `python3 scripts/test.py parity_tests -k conv`.
+Arguments are passed to pytest: `python3 scripts/test.py parity_tests -k conv`.
 """
 
 import sys
@@ -9,7 +9,7 @@ from environment import PYTHON, prepare, run
 
 
 def main() -> None:
-    """Prepare the environment, then run the checks; the first that fails ends the program."""
+    """Prepare the environment, then run the checks until one fails."""
     prepare("dev")
     run(PYTHON, "-m", "ruff", "check", ".")
     run(PYTHON, "-m", "ruff", "format", "--check", ".")

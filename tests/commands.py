@@ -1,4 +1,4 @@
-"""Running the command line as a user does, in a process of its own."""
+"""Running Python and the command line in a new process, as a user does."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Done(NamedTuple):
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     stdout: str
@@ -18,7 +18,7 @@ class Done(NamedTuple):
 
 
 def python(*words: object, cwd: Path = ROOT, **settings: str) -> Done:
-    """Run Python with these words; warnings of our own code are errors there, too."""
+    """Run Python with these arguments, and with `settings` as environment variables."""
     environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "120"} | settings
     command = [sys.executable, *(str(word) for word in words)]
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
@@ -26,5 +26,5 @@ def python(*words: object, cwd: Path = ROOT, **settings: str) -> Done:
 
 
 def numpy_vgg7(*words: object, cwd: Path = ROOT, **settings: str) -> Done:
-    """Run one command of the program."""
+    """Run one command of numpy-vgg7; warnings are errors."""
     return python("-W", "error", "-m", "numpy_vgg7", *words, cwd=cwd, **settings)

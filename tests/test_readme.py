@@ -1,4 +1,4 @@
-"""Every command and every line of Python in the README runs."""
+"""Every command and every block of Python in the README and the documentation runs."""
 
 import re
 import shutil
@@ -10,7 +10,7 @@ from tests import t10k
 from tests.commands import ROOT, python
 
 README = (ROOT / "README.md").read_text()
-# These two make environments; the continuous integration runs them as they stand.
+# These two create environments; continuous integration runs them.
 SET_UP = ["python3 scripts/demo.py", "python3 scripts/test.py"]
 
 
@@ -18,7 +18,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_two_commands_come_first_and_are_run_by_the_continuous_integration():
+def test_the_two_commands_come_first_and_continuous_integration_runs_them():
     assert blocks("sh")[0].splitlines() == SET_UP
     script = (ROOT / ".ci" / "run").read_text().splitlines()
     assert all(command in script for command in SET_UP)
@@ -46,19 +46,34 @@ def test_every_command_runs_in_the_order_of_the_page(tmp_path):
 
 
 def test_the_python_example_runs():
-    (example,) = blocks("python")
-    done = python("-W", "error", "-c", example)
-    assert done.code == 0, done.stderr
+    result = python("-W", "error", "-c", blocks("python")[0])
+    assert result.code == 0, result.stderr
 
 
-def test_every_picture_is_there():
-    pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
-    assert pictures
-    for picture in pictures:
-        assert Path(ROOT / picture).is_file(), picture
+def test_the_training_loop_of_ten_lines_learns():
+    loop = blocks("python")[1]
+    lines = [line for line in loop.splitlines() if line and "import" not in line and "print" not in line]
+    assert len(lines) == 10
+    result = python("-W", "error", "-c", loop)
+    assert result.code == 0, result.stderr
+    assert float(result.stdout.split()[-1]) < 0.3, f"{result.stdout}: an untrained network has 2.3"
 
 
-def test_the_table_of_presets_has_the_true_counts():
+def test_every_image_exists():
+    images = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    assert images
+    for image in images:
+        assert Path(ROOT / image).is_file(), image
+
+
+def test_every_link_to_a_file_leads_to_one():
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_the_table_of_presets_has_the_parameter_counts():
     from numpy_vgg7 import VGG7
     from numpy_vgg7.config import PRESETS
 
