@@ -15,12 +15,12 @@ _PLAIN = ("relu", "relu", "relu", "relu", "tanh", "tanh", "identity")
 
 @dataclass(frozen=True)
 class VGG7Config:
-    """Everything that shapes the network. Validated on creation: raises ConfigError.
+    """The architecture of a network. Validated on creation: raises ConfigError.
 
-    image_size: pixels a side, a multiple of 4 (it is halved twice).
+    image_size: pixels per side, a multiple of 4 (it is halved twice).
     channels, groups: of conv1..conv4; the image has one channel.
     hidden: outputs of fc5 and fc6; fc7 has `classes`.
-    activations: behind conv1..conv4, fc5..fc7, each of relu, tanh, arctan, identity.
+    activations: after conv1..conv4 and fc5..fc7, each of relu, tanh, arctan, identity.
     """
 
     image_size: int = 28
@@ -35,22 +35,22 @@ class VGG7Config:
         for name, length in (("channels", 4), ("groups", 4), ("hidden", 2), ("activations", 7)):
             value = getattr(self, name)
             if not isinstance(value, (list, tuple)) or len(value) != length:
-                raise config_error(name, f"{length} values", value, "list one for each layer")
+                raise ConfigError(name, f"{length} values", value, "give one for each layer")
             object.__setattr__(self, name, tuple(value))
         for name in ("image_size", "classes", "channels", "groups", "hidden"):
             value = getattr(self, name)
             for number in value if isinstance(value, tuple) else (value,):
                 if type(number) is not int or number < 1:
-                    raise config_error(name, "whole numbers >= 1", value, "correct it")
+                    raise ConfigError(name, "whole numbers >= 1", value, "correct it")
         if self.image_size % 4:
             fix = f"use {max(4, round(self.image_size / 4) * 4)}"
-            raise config_error("image_size", "a multiple of 4", self.image_size, fix)
+            raise ConfigError("image_size", "a multiple of 4", self.image_size, fix)
         if self.classes < 2:
-            raise config_error("classes", "at least 2", self.classes, "add a class")
+            raise ConfigError("classes", "at least 2", self.classes, "add a class")
         for index, group in enumerate(self.groups):
             inputs, outputs = (1, *self.channels)[index : index + 2]
             if inputs % group or outputs % group:
-                raise config_error(
+                raise ConfigError(
                     f"groups of conv{index + 1}",
                     f"a divisor of its {inputs} input and {outputs} output channels",
                     group,
@@ -59,16 +59,16 @@ class VGG7Config:
         for activation in self.activations:
             if not isinstance(activation, str) or activation not in ACTIVATIONS:
                 known = ", ".join(ACTIVATIONS)
-                raise config_error("activations", f"each of {known}", activation, "correct it")
+                raise ConfigError("activations", f"each of {known}", activation, "correct it")
         if type(self.bias) is not bool:
-            raise config_error("bias", "true or false", self.bias, "correct it")
+            raise ConfigError("bias", "true or false", self.bias, "correct it")
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> "VGG7Config":
         """A named configuration, with fields changed: `preset("vgg7", image_size=8)`."""
         if name not in PRESETS:
             known = ", ".join(PRESETS)
-            raise ConfigError("preset", expected=f"one of {known}", found=name, fix="choose one")
+            raise ConfigError("preset", f"one of {known}", name, "choose one")
         return replace(PRESETS[name], **changes)
 
     def to_json(self) -> str:
@@ -81,22 +81,17 @@ class VGG7Config:
         try:
             record = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise config_error("configuration", "JSON", error, "write it anew") from error
+            raise ConfigError("configuration", "JSON", error, "write it again") from error
         known = {field.name for field in fields(cls)}
         if not isinstance(record, dict) or record.keys() != known:
             found = sorted(record) if isinstance(record, dict) else type(record).__name__
             expected = f"an object with the keys {', '.join(sorted(known))}"
-            raise config_error("configuration", expected, found, "add or remove keys")
+            raise ConfigError("configuration", expected, found, "add or remove keys")
         return cls(**record)
 
     def layers(self) -> tuple[Layer, ...]:
         """The network as a list, first layer first; the last activation's output is the logits."""
         return vgg7(**{field.name: getattr(self, field.name) for field in fields(self)})
-
-
-def config_error(what: str, expected: str, found: object, fix: str) -> ConfigError:
-    """A ConfigError whose `found` is any object."""
-    return ConfigError(what, expected=expected, found=str(found), fix=fix)
 
 
 PRESETS: dict[str, VGG7Config] = {

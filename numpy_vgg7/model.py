@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from numpy_vgg7 import blas
-from numpy_vgg7.config import DTYPES, VGG7Config, config_error
+from numpy_vgg7.config import DTYPES, VGG7Config
 from numpy_vgg7.engine.executor import Executor, Result
 from numpy_vgg7.engine.gemm import materialize
+from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.functional import Array, Arrays, Labels, softmax
 from numpy_vgg7.inputs import as_images, as_labels
 from numpy_vgg7.network import initial_params, parameter_groups
@@ -33,9 +34,9 @@ class VGG7:
 
     def __init__(self, config: VGG7Config, seed: int = 0, dtype: str = "float32", threads: int = 1) -> None:
         if dtype not in DTYPES:
-            raise config_error("dtype", " or ".join(DTYPES), dtype, "choose one")
+            raise ConfigError("dtype", " or ".join(DTYPES), dtype, "choose one")
         if type(seed) is not int or seed < 0:
-            raise config_error("seed", "a whole number >= 0", seed, "choose one")
+            raise ConfigError("seed", "a whole number >= 0", seed, "choose one")
         self.config = config
         self.dtype = dtype
         self.layers = config.layers()
@@ -51,7 +52,7 @@ class VGG7:
     @threads.setter
     def threads(self, count: int) -> None:
         if type(count) is not int or count < 1:
-            raise config_error("threads", "a whole number >= 1", count, "choose one")
+            raise ConfigError("threads", "a whole number >= 1", count, "choose one")
         self._threads = count
         self.release()
 
