@@ -1,4 +1,4 @@
-"""Weights cross to PyTorch and back, bit for bit, and mean the same there."""
+"""Weights are converted to PyTorch and back losslessly, and give the same predictions there."""
 
 import json
 from collections import OrderedDict
@@ -59,7 +59,7 @@ def test_copies_both_ways_are_bit_exact(preset, dtype):
         assert not np.shares_memory(back.params[name], module.state_dict()[name].numpy()), name
 
 
-def test_nan_never_crosses_to_pytorch():
+def test_nan_is_refused_by_the_conversion_to_pytorch():
     model = random_model(VGG7Config.preset("vgg7", image_size=8), 7)
     model.params["conv3.weight"][1, 2, 0, 1] = np.nan
     with pytest.raises(VGG7Error, match=r"conv3.weight.*finite.*\[1, 2, 0, 1\]"):
@@ -79,7 +79,7 @@ def test_a_trained_model_predicts_the_same_in_a_stock_module(trained, tmp_path):
     assert np.array_equal(ours.argmax(1), theirs.argmax(1))
 
 
-def test_a_state_dict_of_a_stock_module_comes_home_unchanged(trained, tmp_path):
+def test_the_state_dict_of_a_stock_module_is_imported_unchanged(trained, tmp_path):
     module = Stock().float()
     arrays = VGG7.load(trained).params
     module.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
@@ -105,7 +105,7 @@ def test_a_state_dict_of_a_stock_module_comes_home_unchanged(trained, tmp_path):
     ],
     ids=["a module", "a checkpoint", "another network", "bfloat16"],
 )
-def test_a_pt_file_of_something_else_is_refused_in_one_line(tmp_path, content, word):
+def test_a_pt_file_without_a_state_dict_of_a_vgg7_is_refused_in_one_line(tmp_path, content, word):
     torch.save(content, tmp_path / "w.pt")
     done = numpy_vgg7("import", tmp_path / "w.pt", tmp_path / "out.safetensors")
     assert done.code == 3

@@ -19,7 +19,7 @@ def weights(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS, "bench"])
-def test_help_is_there(command):
+def test_every_command_has_help(command):
     done = numpy_vgg7(*command.split(), "--help")
     assert done.code == 0
     assert "Usage" in done.stdout
@@ -37,7 +37,7 @@ def _npz(path, **changes):
 
 W = "w.safetensors"
 
-# Each: a command made from a folder with good weights in it, and words that must stand in its one line.
+# A command, given a folder with valid weights, and words that its error message must contain.
 BAD_INPUT = {
     "an image size of 30": (
         lambda d: ["train", "--data", _npz(d / "x.npz", images=np.zeros((20, 30, 30)))],
@@ -47,7 +47,7 @@ BAD_INPUT = {
         lambda d: ["parity", "run", "--image-size", "30"],
         ["image_size", "30"],
     ),
-    "groups that don't divide": (
+    "groups that do not divide the channels": (
         lambda d: [
             "import",
             d / "w.safetensors",
@@ -94,16 +94,16 @@ BAD_INPUT = {
         lambda d: ["evaluate", d / "no.safetensors"],
         ["no.safetensors", "nothing"],
     ),
-    "a suffix it does not know": (lambda d: ["export", d / "w.safetensors", d / "w.h5"], ["w.h5", ".npz"]),
-    "a PNG that is not one": (
+    "an unknown suffix": (lambda d: ["export", d / "w.safetensors", d / "w.h5"], ["w.h5", ".npz"]),
+    "a PNG that is a text file": (
         lambda d: ["predict", d / "w.safetensors", _write(d / "x.png", b"some text")],
         ["x.png", "PNG"],
     ),
     "an output folder that exists": (lambda d: ["train", "--out", d], ["new folder"]),
-    "a data set it does not know": (lambda d: ["train", "--data", "cifar"], ["cifar", "digits"]),
-    "a preset it does not know": (lambda d: ["train", "--preset", "vgg16"], ["vgg16", "vgg7-wide"]),
-    "a folder to resume that is no run": (lambda d: ["train", "--resume", d], ["config.json"]),
-    "a negative rate": (lambda d: ["train", "--lr-fc", "-1"], ["lr_fc"]),
+    "an unknown data set": (lambda d: ["train", "--data", "cifar"], ["cifar", "digits"]),
+    "an unknown preset": (lambda d: ["train", "--preset", "vgg16"], ["vgg16", "vgg7-wide"]),
+    "a folder to resume that is not a run folder": (lambda d: ["train", "--resume", d], ["config.json"]),
+    "a negative learning rate": (lambda d: ["train", "--lr-fc", "-1"], ["lr_fc"]),
     "images of another size": (
         lambda d: [
             "evaluate",
@@ -172,7 +172,7 @@ def test_predict_reads_npy_arrays(weights, tmp_path):
     assert all(abs(sum(row["probabilities"]) - 1) < 1e-5 for row in rows)
 
 
-def test_doctor_tells_versions_and_a_forced_kernel():
+def test_doctor_reports_versions_and_a_forced_kernel():
     record = json.loads(numpy_vgg7("doctor", "--json", OPENBLAS_CORETYPE="Haswell").stdout)
     assert record["packages"]["numpy"] == np.__version__
     assert record["blas"]["overridden"] == "Haswell"

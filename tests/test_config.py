@@ -1,4 +1,4 @@
-"""VGG7Config: validated, frozen, JSON both ways."""
+"""VGG7Config is validated, frozen, and converted to JSON and back."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from numpy_vgg7.config import PRESETS
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_goes_to_json_and_back_unchanged(name):
+def test_a_preset_survives_conversion_to_json_and_back(name):
     config = VGG7Config.preset(name, image_size=12)
     assert VGG7Config.from_json(config.to_json()) == config
 
@@ -45,7 +45,7 @@ def test_the_presets_have_the_published_sizes():
     ],
     ids=str,
 )
-def test_a_wrong_field_is_named_with_what_is_expected(changes, words):
+def test_the_error_of_an_invalid_field_names_it_and_what_is_expected(changes, words):
     with pytest.raises(VGG7Error) as caught:
         VGG7Config.preset("vgg7", **changes)
     for word in words:
@@ -54,7 +54,7 @@ def test_a_wrong_field_is_named_with_what_is_expected(changes, words):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"image_size": 28}', "not json"])
-def test_json_that_is_no_configuration_is_refused(text):
+def test_json_of_anything_else_is_refused(text):
     with pytest.raises(VGG7Error, match="configuration"):
         VGG7Config.from_json(text)
 
@@ -65,6 +65,6 @@ def test_an_unknown_key_in_json_is_refused():
         VGG7Config.from_json(json.dumps(record))
 
 
-def test_an_unknown_preset_is_answered_with_the_known_ones():
+def test_the_error_of_an_unknown_preset_lists_the_known_ones():
     with pytest.raises(VGG7Error, match="article, vgg7, vgg7-wide"):
         VGG7Config.preset("vgg16")

@@ -1,4 +1,4 @@
-"""Digits, npz files, pictures and augmentation."""
+"""Digits, npz files, image files and augmentation."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def test_a_bad_data_set_is_refused_in_one_line_with_its_name(tmp_path, kind):
     assert "\n" not in str(caught.value)
 
 
-def test_an_npz_without_labels_names_what_is_there(tmp_path):
+def test_the_error_of_an_npz_without_labels_lists_its_arrays(tmp_path):
     np.savez(tmp_path / "d.npz", images=GOOD["images"], targets=GOOD["labels"])
     with pytest.raises(VGG7Error, match=r"labels.*images, targets"):
         load(str(tmp_path / "d.npz"), 10)
@@ -85,7 +85,7 @@ def drawing(inverted=False, mode="L"):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "1", "P", "I;16"])
-def test_a_picture_comes_out_the_same_in_every_mode(tmp_path, mode):
+def test_an_image_is_read_the_same_in_every_mode(tmp_path, mode):
     if mode == "I;16":
         Image.fromarray(np.asarray(drawing(), dtype=np.uint16) * 257).save(tmp_path / "x.png")
     else:
@@ -95,7 +95,7 @@ def test_a_picture_comes_out_the_same_in_every_mode(tmp_path, mode):
     assert np.abs(found - grey).max() < (0.6 if mode == "1" else 0.03)
 
 
-def test_both_polarities_give_the_same_digit_and_say_so(tmp_path):
+def test_both_polarities_give_the_same_digit_and_are_reported(tmp_path):
     drawing().save(tmp_path / "light.png")
     drawing(inverted=True).save(tmp_path / "dark.png")
     light, dark = (read_images(tmp_path / name, 8) for name in ("light.png", "dark.png"))
@@ -104,7 +104,7 @@ def test_both_polarities_give_the_same_digit_and_say_so(tmp_path):
     assert "inverted" in dark.assumed
 
 
-def test_a_picture_is_cropped_and_centred_like_the_training_images(tmp_path):
+def test_an_image_is_cropped_and_centred_like_the_training_images(tmp_path):
     drawing().save(tmp_path / "x.png")
     found = read_images(tmp_path / "x.png", 8).images[0, 0]
     assert np.abs(found - load("digits", 10).images[8, 0]).mean() < 0.2
@@ -120,14 +120,14 @@ def test_a_picture_is_cropped_and_centred_like_the_training_images(tmp_path):
         ("nothing.png", None, "nothing there"),
     ],
 )
-def test_a_picture_that_is_none_is_refused(tmp_path, name, content, words):
+def test_a_file_of_another_kind_is_refused(tmp_path, name, content, words):
     if content:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(VGG7Error, match=words):
         read_images(tmp_path / name, 8)
 
 
-def test_a_truncated_or_blank_picture_is_refused(tmp_path):
+def test_a_truncated_or_blank_image_is_refused(tmp_path):
     drawing().save(tmp_path / "x.png")
     (tmp_path / "half.png").write_bytes((tmp_path / "x.png").read_bytes()[:150])
     Image.new("L", (50, 50), 128).save(tmp_path / "blank.png")
@@ -136,36 +136,36 @@ def test_a_truncated_or_blank_picture_is_refused(tmp_path):
             read_images(tmp_path / name, 8)
 
 
-@pytest.mark.parametrize("motion", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
-def test_augmentation_moves_every_image_and_keeps_pixels_in_the_unit_interval(motion):
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
+def test_augmentation_changes_every_image_and_keeps_pixels_in_the_unit_interval(augmentation):
     images = load("digits", 10).images[:50]
-    turned = augment(images, np.random.default_rng(1), motion)
-    assert turned.shape == images.shape
-    assert turned.dtype == images.dtype
-    assert turned.min() >= 0
-    assert turned.max() <= 1
-    assert (np.abs(turned - images).max(axis=(1, 2, 3)) > 0.01).all()
-    assert abs(turned.mean() / images.mean() - 1) < 0.15
-    assert np.array_equal(turned, augment(images, np.random.default_rng(1), motion))
+    augmented = augment(images, np.random.default_rng(1), augmentation)
+    assert augmented.shape == images.shape
+    assert augmented.dtype == images.dtype
+    assert augmented.min() >= 0
+    assert augmented.max() <= 1
+    assert (np.abs(augmented - images).max(axis=(1, 2, 3)) > 0.01).all()
+    assert abs(augmented.mean() / images.mean() - 1) < 0.15
+    assert np.array_equal(augmented, augment(images, np.random.default_rng(1), augmentation))
 
 
-def test_augmentation_without_a_move_is_the_identity():
+def test_augmentation_by_zero_is_the_identity():
     images = load("digits", 10).images[:5]
     assert np.allclose(augment(images, np.random.default_rng(1), Augmentation(0, 0, 0)), images, atol=1e-6)
 
 
-def test_a_bend_moves_places_apart_and_none_farther_than_it_says():
+def test_an_elastic_distortion_moves_pixels_by_at_most_its_value():
     dots = np.zeros((50, 1, 28, 28), "float32")
     dots[:, :, 4::9, 4::9] = 1
-    bent = augment(dots, np.random.default_rng(1), Augmentation(0, 0, 0, elastic=2 / 28))
+    distorted = augment(dots, np.random.default_rng(1), Augmentation(0, 0, 0, elastic=2 / 28))
     near = np.zeros((28, 28), bool)
     for i, j in np.argwhere(dots[0, 0]):
         near[i - 3 : i + 4, j - 3 : j + 4] = True
-    assert not bent[:, :, ~near].any()
-    assert (np.abs(bent - dots).max(axis=(1, 2, 3)) > 0.5).all()
+    assert not distorted[:, :, ~near].any()
+    assert (np.abs(distorted - dots).max(axis=(1, 2, 3)) > 0.5).all()
 
 
-def test_an_unknown_motion_is_refused():
+def test_an_unknown_augmentation_is_refused():
     for unknown in ("wild", []):
         with pytest.raises(VGG7Error, match="gentle, strong"):
             TrainingConfig(augmentation=unknown)

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and read with errors that name them."""
+"""Files are written atomically."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ from numpy_vgg7.files import write_text
 
 
 @pytest.mark.parametrize("step", ["os.fsync", "os.replace", "os.chmod"])
-def test_a_full_disk_leaves_what_was_there_and_no_other_file(tmp_path, monkeypatch, step):
+def test_a_full_disk_leaves_the_old_content_and_no_temporary_file(tmp_path, monkeypatch, step):
     path = tmp_path / "x.txt"
     write_text(path, "old")
 
@@ -24,7 +24,7 @@ def test_a_full_disk_leaves_what_was_there_and_no_other_file(tmp_path, monkeypat
     assert os.listdir(tmp_path) == ["x.txt"]
 
 
-def test_the_new_content_is_synced_before_it_gets_the_name(tmp_path, monkeypatch):
+def test_the_new_content_is_synced_before_the_file_is_renamed(tmp_path, monkeypatch):
     calls = []
     fsync, rename = os.fsync, os.replace
     monkeypatch.setattr("os.fsync", lambda number: (calls.append("sync"), fsync(number)))
@@ -34,7 +34,7 @@ def test_the_new_content_is_synced_before_it_gets_the_name(tmp_path, monkeypatch
     assert (tmp_path / "x.txt").read_text() == "new"
 
 
-def test_a_file_gets_the_usual_permissions(tmp_path):
+def test_a_file_gets_the_permissions_of_the_umask(tmp_path):
     old = os.umask(0o027)
     try:
         write_text(tmp_path / "x.txt", "new")

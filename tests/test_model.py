@@ -1,4 +1,4 @@
-"""VGG7 as a user holds it: the border, predictions, gradients and traces."""
+"""VGG7: validation of its input, predictions, gradients and traces."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def model():
     return VGG7(CONFIG, seed=1, dtype="float64")
 
 
-def test_images_come_with_or_without_a_channel_axis(model):
+def test_images_may_come_with_or_without_a_channel_axis(model):
     images = RNG.uniform(size=(3, 8, 8))
     assert np.array_equal(model.predict_proba(images), model.predict_proba(images[:, None]))
 
@@ -25,7 +25,7 @@ def test_8_bit_images_are_scaled(model):
     assert np.array_equal(model.predict_proba(images), model.predict_proba(images / 255))
 
 
-def test_many_images_are_predicted_as_they_are_one_by_one(model):
+def test_many_images_give_the_same_predictions_as_single_ones(model):
     images = RNG.uniform(size=(600, 8, 8))
     one_by_one = np.concatenate([model.predict_proba(image[None]) for image in images[[0, 255, 256, 599]]])
     assert np.allclose(model.predict_proba(images)[[0, 255, 256, 599]], one_by_one, rtol=1e-12)
@@ -46,7 +46,7 @@ def test_many_images_are_predicted_as_they_are_one_by_one(model):
     ],
     ids=lambda value: str(value) if isinstance(value, str) else "",
 )
-def test_images_it_cannot_take_are_refused_in_one_line(model, images, words):
+def test_invalid_images_are_refused_in_one_line(model, images, words):
     with pytest.raises(VGG7Error, match=words) as caught:
         model.predict(images)
     assert "\n" not in str(caught.value)
@@ -63,12 +63,12 @@ def test_images_it_cannot_take_are_refused_in_one_line(model, images, words):
     ],
     ids=lambda value: str(value) if isinstance(value, str) else "",
 )
-def test_labels_it_cannot_take_are_refused(model, labels, words):
+def test_invalid_labels_are_refused(model, labels, words):
     with pytest.raises(VGG7Error, match=words):
         model.loss_and_gradients(np.zeros((2, 8, 8)), np.array(labels))
 
 
-def test_a_batch_leaves_images_labels_and_parameters_alone(model):
+def test_a_batch_does_not_change_images_labels_or_parameters(model):
     images, labels = RNG.uniform(size=(3, 1, 8, 8)), np.array([1, 2, 3])
     before = {name: parameter.copy() for name, parameter in model.params.items()}
     kept = images.copy()
@@ -80,7 +80,7 @@ def test_a_batch_leaves_images_labels_and_parameters_alone(model):
         assert not np.shares_memory(trace[f"{name}.grad"], model.params[name])
 
 
-def test_a_second_batch_leaves_the_results_of_the_first_alone(model):
+def test_a_second_batch_does_not_change_the_results_of_the_first(model):
     first = model.trace(RNG.uniform(size=(3, 8, 8)), np.array([1, 2, 3]))
     kept = {name: array.copy() for name, array in first.items()}
     model.trace(RNG.uniform(size=(3, 8, 8)), np.array([3, 4, 5]))

@@ -1,4 +1,4 @@
-"""Training: it learns, repeats itself, and survives a break."""
+"""Training learns, is reproducible, and can be interrupted and resumed."""
 
 import csv
 import json
@@ -19,14 +19,14 @@ from tests.commands import ROOT, numpy_vgg7
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The default training, whole: (JSON record, folder)."""
+    """The default training: (JSON record, folder)."""
     out = tmp_path_factory.mktemp("runs") / "run"
     done = numpy_vgg7("train", "--seed", "0", "--json", "--out", out)
     assert done.code == 0, done.stderr
     return json.loads(done.stdout), out
 
 
-def test_the_default_training_reads_digits(run):
+def test_the_default_training_learns_the_digits(run):
     record, _ = run
     assert record["test_accuracy"] >= 0.985
     assert record["train_accuracy"] >= 0.99
@@ -51,7 +51,7 @@ def test_the_run_folder_is_complete(run):
     assert found == plots | weights | {"config.json", "env.json", "metrics.csv"}
 
 
-def test_evaluate_repeats_the_test_figures_of_the_training(run):
+def test_evaluate_reproduces_the_test_figures_of_the_training(run):
     record, out = run
     found = json.loads(numpy_vgg7("evaluate", out / "best.safetensors", "--json").stdout)
     assert found.keys() == {"accuracy", "loss", "n", "errors"}
@@ -69,7 +69,7 @@ def test_the_best_weights_are_those_of_the_lowest_mean_validation_loss(run):
     assert score(best, split(load("digits", 10)).validation).loss == losses[int(np.argmin(means))]
 
 
-def test_predict_reads_pictures_of_test_digits(run, tmp_path):
+def test_predict_recognizes_image_files_of_test_digits(run, tmp_path):
     from PIL import Image
 
     _, out = run
@@ -83,7 +83,7 @@ def test_predict_reads_pictures_of_test_digits(run, tmp_path):
     done = numpy_vgg7("predict", out / "best.safetensors", *paths, "--json")
     rows = json.loads(done.stdout)["predictions"]
     right = sum(row["label"] == label for row, label in zip(rows, test.labels[:30], strict=True))
-    assert right >= 27, f"only {right} of 30 upscaled, inverted test digits are read"
+    assert right >= 27, f"only {right} of 30 upscaled, inverted test digits are recognized"
     assert "inverted" in rows[0]["assumed"]
 
 
@@ -94,7 +94,7 @@ def test_two_trainings_with_one_seed_end_with_the_same_bytes(tmp_path):
         assert (tmp_path / "a" / weights).read_bytes() == (tmp_path / "b" / weights).read_bytes()
 
 
-def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path):
+def test_a_resumed_training_ends_with_the_same_bytes(tmp_path):
     settings = ["--epochs", "6", "--seed", "5"]
     assert numpy_vgg7("train", *settings, "--out", tmp_path / "whole").code == 0
     broken = tmp_path / "broken"
@@ -113,7 +113,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path):
         assert (broken / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()
 
 
-def test_a_training_broken_before_its_first_epoch_ended_can_be_resumed(tmp_path):
+def test_a_training_interrupted_in_its_first_epoch_can_be_resumed(tmp_path):
     settings = ["--epochs", "2", "--seed", "5"]
     assert numpy_vgg7("train", *settings, "--out", tmp_path / "whole").code == 0
     broken = tmp_path / "broken"
@@ -131,7 +131,7 @@ def test_a_resumed_training_keeps_its_settings(tmp_path):
     assert "--epochs" in done.stderr
 
 
-def test_rates_that_explode_end_in_one_line(tmp_path):
+def test_a_diverging_training_ends_with_one_line(tmp_path):
     done = numpy_vgg7("train", "--lr-conv", "1e30", "--lr-fc", "1e30", "--out", tmp_path / "run")
     assert done.code == 3
     assert len(done.stderr.strip().splitlines()[-1].split("numpy-vgg7:")) == 2

@@ -1,4 +1,4 @@
-"""Weights on disk: exact both ways, and strict to read."""
+"""Weights files are lossless, and verified when they are read."""
 
 import json
 
@@ -60,7 +60,7 @@ def test_the_same_model_gives_the_same_bytes(model, path, tmp_path):
     assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
 
 
-def test_the_file_carries_configuration_checksums_and_probe(path):
+def test_the_file_contains_configuration_checksums_and_probe(path):
     _, metadata = formats.read_safetensors(path)
     record = json.loads(metadata)
     assert record.keys() == {"format_version", "config", "sha256", "probe_logits"}
@@ -96,7 +96,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_a_damaged_file_is_refused_with_the_tensors_name(path, kind):
+def test_the_error_of_a_damaged_file_names_the_tensor(path, kind):
     change, words = DAMAGE[kind]
     rewrite(path, change)
     with pytest.raises(VGG7Error, match=words) as caught:
@@ -104,7 +104,7 @@ def test_a_damaged_file_is_refused_with_the_tensors_name(path, kind):
     assert "\n" not in str(caught.value)
 
 
-def test_a_wrong_probe_is_noticed(path):
+def test_wrong_probe_logits_are_detected(path):
     tensors, metadata = formats.read_safetensors(path)
     record = json.loads(metadata)
     record["config"]["activations"][4] = "arctan"
@@ -118,7 +118,7 @@ def test_a_wrong_probe_is_noticed(path):
     [(b"hello, this is a text\n", "safetensors"), (b"", "safetensors"), (None, "safetensors")],
     ids=["text", "empty", "truncated"],
 )
-def test_a_file_that_is_no_safetensors_is_refused(path, content, words):
+def test_a_file_of_another_format_is_refused(path, content, words):
     path.write_bytes(path.read_bytes()[:-100] if content is None else content)
     with pytest.raises(VGG7Error, match=words):
         VGG7.load(path)
@@ -157,7 +157,7 @@ def test_loaded_weights_share_no_memory_with_their_source(model):
     assert all(not np.shares_memory(copy.params[name], model.params[name]) for name in model.params)
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(model, path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(model, path, monkeypatch):
     before = path.read_bytes()
 
     def fail(*_):
@@ -170,6 +170,6 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(model, path, monkeypatc
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_a_folder_that_is_not_there_is_told(model, tmp_path):
+def test_a_missing_folder_is_reported(model, tmp_path):
     with pytest.raises(VGG7Error, match="no such file"):
         model.save(tmp_path / "nowhere" / "w.safetensors")

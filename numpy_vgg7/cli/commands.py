@@ -60,7 +60,7 @@ def evaluate(
 @app.command()
 def predict(
     weights: Weights,
-    images: Annotated[list[Path], typer.Argument(help="PNG or .npy files.", metavar="IMAGE...")],
+    images: Annotated[list[Path], typer.Argument(help="PNG or .npy files.", metavar="IMAGE")],
     as_json: AsJson = False,
 ) -> None:
     """Print the most probable class of each image, and the assumptions made in reading it."""
