@@ -83,7 +83,7 @@ def entries(path: Path, names: tuple[str, ...]) -> str:
     missing = set(names) - {node.name for node in public}
     assert not missing, f"{path} does not define {', '.join(missing)}: correct SECTIONS in {__file__}"
     code = "\n\n".join(ast.unparse(outline(node)) for node in public)
-    formatter = [sys.executable, "-m", "ruff", "format", "--line-length", "100", "-"]
+    formatter = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(PAGE.with_suffix(".py"))]
     return subprocess.run(formatter, input=code, capture_output=True, text=True, check=True).stdout
 
 
