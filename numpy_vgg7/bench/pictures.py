@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numpy_vgg7.files import write_bytes
 from numpy_vgg7.bench.growth import BATCH_SIZE, CHANNELS, Point
 from numpy_vgg7.bench.measure import PEERS
 from numpy_vgg7.bench.profile import WORKS, Stage
+from numpy_vgg7.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

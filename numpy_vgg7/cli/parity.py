@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from numpy_vgg7.files import write_text
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
 from numpy_vgg7.config import VGG7Config
+from numpy_vgg7.files import write_text
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.parity import case_file, report
 from numpy_vgg7.parity.case import Case, random_case, random_model
