@@ -1,4 +1,4 @@
-"""The referee's trace of a case: PyTorch's values and autograd's gradients, read off by hooks."""
+"""The reference trace of a case: PyTorch's values and autograd's gradients, recorded by hooks."""
 
 import copy
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.parity.case import STEPS, Case
+from numpy_vgg7.parity.case import Case
 from torch_ref.model import TorchVGG7
 from torch_ref.training import train_steps
 from torch_ref.weights import to_torch
@@ -19,7 +19,7 @@ def trace(case: Case) -> Arrays:
     images = torch.tensor(case.images, dtype=getattr(torch, case.model.dtype))
     labels = torch.tensor(case.labels)
     found = trace_batch(module, images, labels)
-    stepped = train_steps(copy.deepcopy(module), images, labels, case.sgd, STEPS)
+    stepped = train_steps(copy.deepcopy(module), images, labels, case.sgd, case.steps)
     for step, parameters in stepped.items():
         found |= {f"{name}.step{step}": _array(p) for name, p in parameters.items()}
     return found

@@ -1,27 +1,30 @@
-"""What both implementations compute: a model, a batch, and how it is trained on it."""
+"""What all implementations compute: a model, a batch, and how it is trained on it."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from numpy_vgg7 import network
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.functional import Array, Arrays, Labels
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.optim import SGD
 
-STEPS = (1, 10)  # parameters are compared after these many SGD steps
+STEPS = (1, 10)  # parameters are compared after this many SGD steps
+FIRST_STEP = STEPS[:1]
 # Different, so that exchanging them shows; small, so that ten steps don't magnify rounding.
 RATES = SGD(lr_conv=0.002, lr_fc=0.005)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model, a batch and an optimiser: all that a trace depends on."""
+    """A model, a batch and an optimizer: all that a trace depends on. `steps` says which updates it has."""
 
     model: VGG7
     images: Array  # (N, 1, H, W) in 0..1
     labels: Labels  # (N,)
     sgd: SGD = RATES
+    steps: tuple[int, ...] = STEPS
 
     def astype(self, dtype: str) -> "Case":
         """The same numbers in another dtype, float64 to float32 rounded."""
@@ -62,15 +65,29 @@ def random_case(model: VGG7, batch_size: int, seed: int) -> Case:
 
 
 def product_trace(case: Case) -> Arrays:
-    """The NumPy network's trace: `VGG7.trace`, then every parameter after 1 and after 10 steps.
+    """The engine's trace: `VGG7.trace`, then every parameter after 1 and after 10 steps of `VGG7.train_step`.
 
     The updated parameters are named "conv1.weight.step1", ..., "fc7.bias.step10".
     """
     trace = case.model.trace(case.images, case.labels)
     model = case.copy().model
     velocity = case.sgd.init(model.params)
-    for step in range(1, max(STEPS) + 1):
+    for step in range(1, max(case.steps) + 1):
         model.train_step(case.images, case.labels, case.sgd, velocity)
-        if step in STEPS:
+        if step in case.steps:
             trace |= {f"{name}.step{step}": p.copy() for name, p in model.params.items()}
+    return trace
+
+
+def definition_trace(case: Case) -> Arrays:
+    """The same by the definition: `network.trace` and `optim.SGD.step`."""
+    layers = case.model.layers
+    trace = network.trace(layers, case.model.params, case.images, case.labels)
+    params = {name: parameter.copy() for name, parameter in case.model.params.items()}
+    velocity, groups = case.sgd.init(params), network.parameter_groups(layers)
+    for step in range(1, max(case.steps) + 1):
+        _, gradients = network.loss_and_gradients(layers, params, case.images, case.labels)
+        case.sgd.step(params, gradients, velocity, groups)
+        if step in case.steps:
+            trace |= {f"{name}.step{step}": p.copy() for name, p in params.items()}
     return trace

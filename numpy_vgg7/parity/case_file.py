@@ -15,9 +15,9 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from numpy_vgg7.files import write_bytes
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import CaseError, VGG7Error
+from numpy_vgg7.files import write_bytes
 from numpy_vgg7.functional import Arrays
 from numpy_vgg7.inputs import as_images, as_labels
 from numpy_vgg7.model import VGG7

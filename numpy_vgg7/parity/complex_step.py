@@ -1,15 +1,17 @@
-"""A referee that needs no other framework: derivatives by a step into the complex plane.
+"""A reference that needs no other framework: derivatives by a step into the complex plane.
 
 For an analytic f, f(x + i h d) = f(x) + i h f'(x) d - ..., so Im f(x + i h d) / h is the derivative along
-d without any difference of near numbers: with h = 1e-30 it is exact to rounding (Squire and Trapp
-1998). ReLU decides on the real part and softmax shifts by the real maximum, so that both stay analytic.
+d without any difference of close numbers: with h = 1e-30 it is exact to rounding (Squire and Trapp
+1998). The forward pass is that of the definition. ReLU decides on the real part and softmax subtracts the
+real maximum, so that both stay analytic.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from numpy_vgg7.functional import Array, cross_entropy
+from numpy_vgg7 import functional as F
+from numpy_vgg7.functional import Array, Arrays
 from numpy_vgg7.network import forward, layer_params
 from numpy_vgg7.parity.case import Case
 from numpy_vgg7.parity.tolerances import (
@@ -32,14 +34,14 @@ class Checked(NamedTuple):
         return self.max_relative_error <= COMPLEX_STEP
 
 
-def complex_step(case: Case, seed: int, entries: int = COMPLEX_STEP_ENTRIES) -> list[Checked]:
+def complex_step(case: Case, trace: Arrays, seed: int, entries: int = COMPLEX_STEP_ENTRIES) -> list[Checked]:
     """Check the gradient of each parameter in up to `entries` entries and 4 random directions.
 
-    Errors are of the gradient's largest entry for entries, of its norm for directions of length 1.
+    `trace` holds the gradients to be checked, those of `network.trace` or `VGG7.trace`. Errors are relative
+    to the gradient's largest entry for entries, to its norm for directions of length 1.
     """
     rng = np.random.default_rng([seed, 3])
     model = case.model
-    trace = model.trace(case.images, case.labels)
     before = [trace["input"], *(trace[layer.name] for layer in model.layers)]
     checked = []
     for index, layer in enumerate(model.layers):
@@ -50,7 +52,7 @@ def complex_step(case: Case, seed: int, entries: int = COMPLEX_STEP_ENTRIES) -> 
             for direction, scale in _directions(parameter, gradient, rng, entries):
                 stepped = parameter + 1j * COMPLEX_STEP_SIZE * direction
                 tape = forward(model.layers[index:], model.params | {name: stepped}, before[index])
-                loss = cross_entropy(tape[-1].out, case.labels)
+                loss = F.cross_entropy(tape[-1].out, case.labels)
                 slope = float(loss.imag) / COMPLEX_STEP_SIZE
                 errors.append(abs(slope - float((gradient * direction).sum())) / scale)
             checked.append(Checked(name, float(np.max(errors))))
@@ -67,15 +69,15 @@ def local_complex_step(case: Case, seed: int) -> list[str]:
     wrong, x = [], case.images
     for layer in case.model.layers:
         params = layer_params(layer, case.model.params)
-        out, cache = layer.forward(params, x)
+        out = layer.forward(params, x)
         upstream = rng.standard_normal(out.shape)
-        d_x, gradients = layer.backward(params, cache, upstream.copy())
-        for key, gradient in {"x": d_x, **gradients}.items():
-            point = x if key == "x" else params[key]
+        d_x, gradients = layer.backward(params, x, out, upstream.copy())
+        for key in ("x", *layer.shapes()):
+            point, gradient = (x, d_x) if key == "x" else (params[key], gradients[key])
             direction = rng.standard_normal(point.shape)
             stepped = point + 1j * COMPLEX_STEP_SIZE * direction
-            moved, _ = layer.forward(
-                params if key == "x" else params | {key: stepped}, stepped if key == "x" else x
+            moved = (
+                layer.forward(params, stepped) if key == "x" else layer.forward(params | {key: stepped}, x)
             )
             terms = upstream * moved.imag / COMPLEX_STEP_SIZE
             bound = COMPLEX_STEP * float(np.abs(terms).sum())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.network import Layer
+from numpy_vgg7.network import Activation, Layer
 
 FITS = 1e-9  # of the largest element: a signature fits or it doesn't, float64 leaves nothing between
 MOST_CHANNELS = 6  # up to which all permutations are tried
@@ -23,7 +23,11 @@ class Context:
     x: Array | None = None
     d_out: Array | None = None
     params: Arrays = field(default_factory=dict)
-    cache: Any = None
+
+    @property
+    def kind(self) -> str:
+        """The layer's class, or the function of an activation."""
+        return self.layer.function if isinstance(self.layer, Activation) else type(self.layer).__name__
 
 
 def diagnose(suspect: Array, truth: Array, context: Context) -> str:
@@ -74,7 +78,7 @@ def _factors(suspect: Array, truth: Array, context: Context) -> Iterator[tuple[s
     if not norm:
         return
     factor = float((suspect * truth).sum()) / norm
-    pooling = type(context.layer).__name__ == "AvgPool2d"
+    pooling = context.kind == "AvgPool2d"
     n = context.batch
     positions = n * int(np.prod(context.d_out.shape[2:])) if context.d_out is not None else n
     reasons = {
@@ -124,7 +128,7 @@ def _arrangements(truth: Array) -> Iterator[tuple[str, Array]]:
 def _mistakes(context: Context) -> Iterator[tuple[str, Array]]:
     """What usual wrong formulas give, computed here without the product's own code."""
     d_out, params = context.d_out, context.params
-    kind = type(context.layer).__name__
+    kind = context.kind
     if d_out is None or context.layer is None:
         return
     if kind == "AvgPool2d":
@@ -143,15 +147,15 @@ def _mistakes(context: Context) -> Iterator[tuple[str, Array]]:
     if kind == "Linear" and params["weight"].shape[0] == params["weight"].shape[1]:
         yield "was made with the weight not transposed", d_out @ params["weight"].T
     x = context.x
-    if kind in ("ReLU", "Tanh", "Arctan") and x is not None:
+    if kind in ("relu", "tanh", "arctan") and x is not None:
         yield "lacks the derivative of the activation", d_out
         slopes = {
-            "ReLU": (
+            "relu": (
                 ("1 where x is exactly 0", x >= 0),
                 ("0 where d_out is negative", (x > 0) & (d_out > 0)),
             ),
-            "Tanh": (("1 - x^2, x being the input instead of the output", 1 - x * x),),
-            "Arctan": (
+            "tanh": (("1 - x^2, x being the input instead of the output", 1 - x * x),),
+            "arctan": (
                 ("1 / (1 + y^2), y being the output instead of the input", 1 / (1 + np.arctan(x) ** 2)),
             ),
         }
@@ -175,8 +179,9 @@ def _first_sample_only(suspect: Array, context: Context) -> bool:
     layer, x, d_out = context.layer, context.x, context.d_out
     if layer is None or x is None or d_out is None or context.batch == 1 or not layer.shapes():
         return False
-    _, cache = layer.forward(context.params, x[:1].copy())
-    _, gradients = layer.backward(context.params, cache, d_out[:1].copy())
+    first = x[:1].copy()
+    out = layer.forward(context.params, first)
+    _, gradients = layer.backward(context.params, first, out, d_out[:1].copy())
     return any(g.shape == suspect.shape and _same(suspect, g) for g in gradients.values())
 
 

@@ -1,4 +1,4 @@
-"""Does the harness catch bugs? Put each of the catalogue into the product, and look who notices."""
+"""Does the harness catch bugs? Apply each bug of the catalogue, and see which checks notice it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ CONTROL_SEEDS = 500
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the harness made of one bug."""
+    """What the harness found of one bug."""
 
     mutant: Mutant
     caught_by: tuple[str, ...]  # kinds of checks
@@ -33,7 +33,7 @@ class Verdict:
 
 
 def examine(suite: Suite) -> dict[str, list[Finding]]:
-    """Every check's findings, by kind. A check that the product brings to a halt has found something."""
+    """Every check's findings, by kind. A check that raises has found something."""
     found = {}
     for kind, check in CHECKS.items():
         findings: list[Finding] = []

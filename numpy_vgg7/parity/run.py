@@ -1,15 +1,17 @@
-"""One model against the referee, every way there is: what `parity run` shows."""
+"""One model against the reference, by all comparisons: what `parity run` shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from numpy_vgg7.functional import Arrays
 from numpy_vgg7.model import VGG7
-from numpy_vgg7.parity.case import Case, product_trace
+from numpy_vgg7.parity.case import Case, definition_trace, product_trace
 from numpy_vgg7.parity.checks import Referee
 from numpy_vgg7.parity.compare import Comparison, compare
 from numpy_vgg7.parity.complex_step import Checked, complex_step
+from numpy_vgg7.parity.engine_check import locate
+from numpy_vgg7.parity.kernel_alone import localise_kernels
 from numpy_vgg7.parity.localise import Culprit, localise
 from numpy_vgg7.parity.rounding import Rounding, bounds_used, rounding_errors
 from numpy_vgg7.parity.tolerances import COMPLEX_STEP_ENTRIES
@@ -21,7 +23,7 @@ FEW_ENTRIES = 8
 
 @dataclass(frozen=True)
 class Report:
-    """Everything about one case. The lanes are empty where only a foreign trace was judged."""
+    """Everything about one case. What follows the culprits is empty where only a foreign trace was judged."""
 
     title: str
     comparison: Comparison
@@ -29,6 +31,7 @@ class Report:
     rounding: tuple[Rounding, ...] = ()
     bounds: dict[str, float] | None = None
     complex_steps: tuple[Checked, ...] = ()
+    definition: Comparison | None = None  # `comparison` is the engine's
 
     @property
     def passed(self) -> bool:
@@ -37,9 +40,17 @@ class Report:
 
     @property
     def other_failures(self) -> list[str]:
-        """Tensors out of bounds in the float32 lane or by the complex step."""
+        """Tensors out of bounds in float32, by the complex step, or in the definition."""
+        definition = self.definition.tensors if self.definition else ()
         rounding = [f"{found.name} (float32)" for found in self.rounding if not found.passed]
-        return rounding + [f"{found.name} (complex step)" for found in self.complex_steps if not found.passed]
+        rounding += [f"{name} (float32, rounding bound)" for name in self.over_bound]
+        steps = [f"{found.name} (complex step)" for found in self.complex_steps if not found.passed]
+        return rounding + steps + [f"{found.name} (definition)" for found in definition if not found.passed]
+
+    @property
+    def over_bound(self) -> list[str]:
+        """Tensors with a rounding error in float32 that is larger than its bound, or NaN."""
+        return [name for name, share in (self.bounds or {}).items() if not share <= 1]
 
     @property
     def culprit(self) -> str | None:
@@ -55,30 +66,38 @@ class Report:
 
 
 def run(title: str, case: Case, product: VGG7, referee: Referee, seed: int) -> Report:
-    """Compare `product`, which should be the float64 model of `case`, with the referee of the case."""
+    """Compare `product`, which should be the float64 model of `case`, with the reference trace of the case.
+
+    The definition is compared as well, with the parameters of `case`.
+    """
     reference = referee(case)
-    ours = Case(product, case.images, case.labels, case.sgd)
-    comparison = compare(product_trace(ours), reference)
+    found = product_trace(replace(case, model=product))
+    comparison, definition = compare(found, reference), compare(definition_trace(case), reference)
     culprits = _changed_weights(product.params, reference)
     culprits += localise(product.layers, case.sgd, case.labels, reference)
+    if not comparison.passed and not culprits:
+        failed = [tensor for tensor in comparison.tensors if not tensor.passed]
+        culprits = [*localise_kernels(product.layers, reference)] or [locate(case, found, reference, failed)]
     entries = (
         COMPLEX_STEP_ENTRIES
         if sum(p.size for p in product.params.values()) <= COMPLEX_STEP_PARAMETERS
         else FEW_ENTRIES
     )
     first = slice(0, COMPLEX_STEP_IMAGES)
+    few = Case(product, case.images[first], case.labels[first])
     return Report(
         title,
         comparison,
         tuple(culprits),
         tuple(rounding_errors(case.astype("float32"), referee)),
         bounds_used(product.layers, product.params, reference),
-        tuple(complex_step(Case(product, case.images[first], case.labels[first]), seed, entries)),
+        tuple(complex_step(few, product.trace(few.images, few.labels), seed, entries)),
+        definition,
     )
 
 
 def _changed_weights(params: Arrays, reference: Arrays) -> list[Culprit]:
-    """Parameters that are not those of the referee: then no layer is to blame."""
+    """Parameters that are not those of the reference: then no layer is wrong."""
     return [
         Culprit(
             "weights", name, f"{name} differs in {int((p != reference[name]).sum())} of {p.size} elements"

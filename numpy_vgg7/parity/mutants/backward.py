@@ -111,7 +111,7 @@ def stale_patches(original: Any) -> Any:
 
 def top_left(d_out: Array, original: Any) -> Array:
     """A quarter, to the top left pixel of each window."""
-    d_x = np.zeros_like(original(d_out))
+    d_x: Array = np.zeros_like(original(d_out))
     d_x[:, :, ::2, ::2] = d_out / 4
     return d_x
 
@@ -119,7 +119,7 @@ def top_left(d_out: Array, original: Any) -> Array:
 def channels_last(d_out: Array, shape: tuple[int, ...]) -> Array:
     """Reads the features as (N, H, W, C)."""
     n, c, height, width = shape
-    return d_out.reshape(n, height, width, c).transpose(0, 3, 1, 2)
+    return np.transpose(d_out.reshape(n, height, width, c), (0, 3, 1, 2))
 
 
 def relu_in_place(x: Array, out: Array, d_out: Array) -> Array:
@@ -145,7 +145,8 @@ def softmax_in_place(original: Any) -> Any:
 
     def cross_entropy_backward(probs: Array, labels: Labels, batch_size: int | None = None) -> Array:
         probs[np.arange(len(labels)), labels] -= 1
-        return probs / (batch_size or len(labels))
+        d_logits: Array = probs / (batch_size or len(labels))
+        return d_logits
 
     return cross_entropy_backward
 

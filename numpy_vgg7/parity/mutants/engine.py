@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from numpy_vgg7.engine import kernels
+from numpy_vgg7.engine import executor, kernels, plan
+from numpy_vgg7.engine.gemm import FactoredGradient, materialize
 from numpy_vgg7.engine.winograd import Winograd, WinogradWeightGradient
+from numpy_vgg7.functional import Array
+from numpy_vgg7.model import VGG7
 from numpy_vgg7.parity.mutants.mutant import Mutant, Replacement, bug
 
 Make = Callable[[Any], Any]
@@ -25,8 +28,8 @@ def after(then: Callable[[Any], object]) -> Make:
     return make
 
 
-def instead(other: Callable[[Any], object]) -> Make:
-    """Another method."""
+def instead(other: Any) -> Make:
+    """Another function or method."""
     return lambda original: other
 
 
@@ -34,6 +37,12 @@ def d_out_to_every_corner(pool: kernels.AvgPool2d) -> None:
     """d_x = d_out in all four pixels."""
     for corner in pool.corners:
         np.copyto(corner, pool.d_out.pixels[:, :, :-1])
+
+
+def other_corners_zero(pool: kernels.AvgPool2d) -> None:
+    """Nothing but the top left pixel of each window."""
+    for corner in pool.corners[1:]:
+        np.copyto(corner, 0)
 
 
 def rotate_d_x(conv: kernels.Conv2d) -> None:
@@ -60,13 +69,96 @@ def last_gradient_sign(winograd: WinogradWeightGradient) -> None:
     np.matmul(winograd.matrix, winograd.d_g, out=winograd.d_filters)
 
 
+def scaled(key: str, factor: Callable[[Any], float]) -> Make:
+    """A kernel whose gradient of a parameter has a factor too many, which depends on the kernel."""
+    return after(lambda kernel: np.multiply(kernel.gradients[key], factor(kernel), kernel.gradients[key]))
+
+
+def flip_filters(params: kernels.ConvParams) -> None:
+    """Filters of the forward pass rotated by 180 degrees."""
+    np.copyto(params.filters, params.filters[::-1, ::-1].copy())
+    params.transform()
+
+
+def do_not_rotate(params: kernels.ConvParams) -> None:
+    """Filters of the backward pass with their channels exchanged, but not rotated."""
+    np.copyto(params.rotated, params.filters.swapaxes(2, 3))
+    params.transform_rotated()
+
+
+def convolve_without_clearing(conv: kernels.Conv2d) -> None:
+    """Leaves in the padding what the convolution of the neighbouring images gave there."""
+    conv.convolve()
+    if conv.params.bias is not None:
+        np.copyto(conv.bias_pixels, conv.params.bias)
+        np.add(conv.rows, conv.bias_row, conv.rows)
+
+
+def prepare_once(original: Any) -> Any:
+    """Filters that are never made again."""
+    prepared: dict[int, kernels.ConvParams] = {}
+
+    def prepare(self: kernels.ConvParams) -> None:
+        if id(self) not in prepared:
+            prepared[id(self)] = self  # and keep it, so that no other gets its id
+            original(self)
+
+    return prepare
+
+
+def accumulate_bias(original: Any) -> Any:
+    """The gradient of a bias added to what is there, instead of written over it."""
+
+    def backward_params(self: kernels.Linear) -> None:
+        before = {key: gradient.copy() for key, gradient in self.gradients.items()}
+        original(self)
+        for key, gradient in self.gradients.items():
+            np.add(gradient, before[key], gradient)
+
+    return backward_params
+
+
+def last_shard_only(total: dict[str, Any], more: dict[str, Any]) -> None:
+    """total = more"""
+    for name, gradient in total.items():
+        np.copyto(gradient, more[name])
+
+
+def averaged(total: dict[str, Any], more: dict[str, Any]) -> None:
+    """total = (total + more) / 2"""
+    for name, gradient in total.items():
+        np.copyto(gradient, (gradient + more[name]) / 2)
+
+
+def one_image_less(original: Any) -> Any:
+    """Ranges the last of which, of several, misses its last image."""
+
+    def ranges(start: int, stop: int, count: int) -> list[slice]:
+        *others, last = original(start, stop, count)
+        return [*others, slice(last.start, last.stop - bool(others and last.stop - last.start > 1))]
+
+    return ranges
+
+
+def views(original: Any) -> Any:
+    """Gradients that are the executor's own arrays."""
+
+    def loss_and_gradients(self: VGG7, images: Array, labels: Array) -> tuple[float, dict[str, Array]]:
+        result = self.forward_backward(images, labels)
+        return float(result.loss), materialize(result.gradients)
+
+    return loss_and_gradients
+
+
 POOL_OMITS_QUARTER = Replacement(kernels.AvgPool2d, "backward_input", instead(d_out_to_every_corner))
 D_X_ROTATED = Replacement(kernels.Conv2d, "backward_input", after(rotate_d_x))
 
+# The article trains with the engine, so its faults are the engine's.
 ARTICLE = (
     Mutant("pool omits 1/(k*k) (the article's)", "pool? backward", (POOL_OMITS_QUARTER,)),
     Mutant("dX rotated by 180 degrees (the article's)", "conv? backward", (D_X_ROTATED,)),
-    Mutant("the article's corrected gradient (1/4 and rotation)", "pool? backward", (POOL_OMITS_QUARTER, D_X_ROTATED)),
+    Mutant("the article's corrected gradient (1/4 and rotation)", "pool? backward",
+           (POOL_OMITS_QUARTER, D_X_ROTATED)),
 )  # fmt: skip
 
 ALGORITHMS = (
@@ -77,4 +169,48 @@ ALGORITHMS = (
         after(half_precision)),
 )  # fmt: skip
 
-ENGINE = (*ARTICLE, *ALGORITHMS)
+KERNELS = (
+    bug("conv flips its kernel (engine)", "conv? forward", kernels.ConvParams, "prepare", after(flip_filters)),
+    bug("padding not cleared after a convolution (engine)", "engine", kernels.Conv2d, "forward",
+        instead(convolve_without_clearing)),
+    bug("dX with the kernel not rotated (engine)", "conv? backward", kernels.ConvParams, "prepare", after(do_not_rotate)),
+    bug("dW times 1.05 (engine)", "conv? backward", kernels.Conv2d, "backward_params", scaled("weight", lambda conv: 1.05)),
+    bug("dW with an extra 1/N (engine)", "conv? backward", kernels.Conv2d, "backward_params",
+        scaled("weight", lambda conv: 1 / conv.x.shape[0])),
+    bug("pool divides by k (engine)", "pool? forward", kernels.AvgPool2d, "forward",
+        after(lambda pool: np.multiply(pool.inside, 2, pool.inside))),
+    bug("pool's gradient to the top left pixel only (engine)", "pool? backward", kernels.AvgPool2d, "backward_input",
+        after(other_corners_zero)),
+    bug("flatten in NHWC order (engine)", "flatten forward", kernels.Flatten, "forward",
+        instead(lambda flatten: np.copyto(
+            flatten.out, flatten.x.nchw.transpose(0, 2, 3, 1).reshape(flatten.out.shape)))),
+    bug("flatten back in the wrong order (engine)", "flatten backward", kernels.Flatten, "backward_input",
+        instead(lambda flatten: np.copyto(
+            flatten.d_x.nchw.transpose(0, 2, 3, 1), flatten.d_out.reshape(flatten.d_x.nchw.transpose(0, 2, 3, 1).shape)))),
+    bug("leaky ReLU (engine)", "act? forward", kernels.ReLU, "forward",
+        instead(lambda relu: np.maximum(relu.y, 0.001 * relu.y, relu.y))),
+    bug("guided ReLU (engine)", "act? backward", kernels.ReLU, "backward_input",
+        after(lambda relu: np.maximum(relu.d, 0, relu.d))),
+    bug("ReLU' missing (engine)", "act? backward", kernels.ReLU, "backward_input", instead(lambda relu: None)),
+    bug("tanh' missing (engine)", "act? backward", kernels.Tanh, "backward_input", instead(lambda tanh: None)),
+    bug("arctan' from the output (engine)", "logits backward", kernels.Arctan, "backward_input",
+        instead(lambda arctan: np.divide(arctan.d, 1 + arctan.arctan**2, arctan.d))),
+    bug("FC dW transposed (engine)", "fc? backward", FactoredGradient, "materialize",
+        lambda original: lambda self: original(self).T.reshape(original(self).shape)),
+    bug("FC db averaged (engine)", "fc? backward", kernels.Linear, "backward_params",
+        lambda original: lambda self: self.gradients and scaled("bias", lambda fc: 1 / len(fc.x))(original)(self)),
+    bug("FC db added to that of the previous batch (engine)", "fc? backward", kernels.Linear, "backward_params",
+        accumulate_bias),
+    bug("FC dX with W not transposed (engine)", "fc? backward", kernels.Linear, "backward_input",
+        instead(lambda fc: np.copyto(fc.d_x, fc.d_out @ fc.params.weight.T.reshape(fc.params.weight.shape)))),
+)  # fmt: skip
+
+SHARDS_THREADS_AND_MEMORY = (
+    bug("gradient of the last shard only (engine)", "engine", executor, "add_gradients", instead(last_shard_only)),
+    bug("gradients averaged over shards (engine)", "engine", executor, "add_gradients", instead(averaged)),
+    bug("last image of several ranges left out (engine)", "engine", plan, "ranges", one_image_less),
+    bug("filters of an earlier step (engine)", "engine", kernels.ConvParams, "prepare", prepare_once),
+    bug("returned gradients overwritten by the next batch (engine)", "engine", VGG7, "loss_and_gradients", views),
+)  # fmt: skip
+
+ENGINE = (*ARTICLE, *ALGORITHMS, *KERNELS, *SHARDS_THREADS_AND_MEMORY)

@@ -50,12 +50,14 @@ def forward_as(function: Callable[[Array], Array]) -> Callable[[Any], Any]:
 
 def exponentials(logits: Array) -> Array:
     """exp of the logits, shifted as in `functional.softmax`."""
-    return np.exp(logits - logits.real.max(axis=1, keepdims=True))
+    shifted: Array = np.exp(logits - logits.real.max(axis=1, keepdims=True))
+    return shifted
 
 
 def softmax_without_shift(logits: Array) -> Array:
     """Overflows for large logits."""
-    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    probs: Array = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return probs
 
 
 ARCTAN_SCALED = Replacement(ACTIVATIONS, "arctan", forward_as(lambda x: np.arctan(x) * TWO_OVER_PI))

@@ -5,7 +5,6 @@ from typing import Any
 
 from numpy_vgg7.functional import Array, Arrays
 from numpy_vgg7.model import VGG7
-from numpy_vgg7.network import Layers
 from numpy_vgg7.parity.mutants.mutant import Mutant, bug
 from numpy_vgg7.weights.formats import WRITERS
 
@@ -21,7 +20,7 @@ def aliases(original: Any) -> Any:
     """A model around the very arrays that it was given."""
 
     def from_params(cls: type[VGG7], config: Any, params: Arrays, threads: int = 1) -> VGG7:
-        model = original.__func__(cls, config, params, threads)
+        model: VGG7 = original.__func__(cls, config, params, threads)
         model.params = {name: params[name] for name in model.params}
         return model
 
