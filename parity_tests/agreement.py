@@ -1,4 +1,4 @@
-"""Holding two arrays against each other."""
+"""Comparing two arrays."""
 
 import numpy as np
 
@@ -11,6 +11,6 @@ def assert_agrees(ours: Array, reference: Array, name: str) -> None:
     assert ours.shape == reference.shape, f"{name}: shape {ours.shape}, PyTorch's {reference.shape}"
     assert ours.dtype == reference.dtype, f"{name}: dtype {ours.dtype}, PyTorch's {reference.dtype}"
     largest = np.abs(reference).max()
-    assert largest > 0, f"{name}: PyTorch's is zero everywhere, so that agreeing means nothing"
+    assert largest > 0, f"{name}: PyTorch's is zero everywhere, so that agreement means nothing"
     worst = np.abs(ours - reference).max() / largest
     assert worst <= LANE64, f"{name}: off by {worst:.1e} of its largest element"

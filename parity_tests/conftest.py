@@ -1,4 +1,4 @@
-"""The referee is PyTorch: where it is missing, these tests fail.
+"""The reference is PyTorch: where it is missing, these tests fail.
 
 `--fuzz N` draws N more random architectures.
 """

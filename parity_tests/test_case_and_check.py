@@ -1,4 +1,4 @@
-"""Bring your own back propagation: a case is written, and a candidate is judged by it."""
+"""Check your own backpropagation: a case is written, and a candidate is judged by it."""
 
 import json
 

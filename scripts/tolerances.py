@@ -1,4 +1,4 @@
-"""Measure again what stands beside each tolerance in numpy_vgg7/parity/tolerances.py.
+"""Measure the figures that numpy_vgg7/parity/tolerances.py gives for each tolerance.
 
 python scripts/tolerances.py [SEEDS]
 """
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from numpy_vgg7.parity import tolerances
-from numpy_vgg7.parity.case import Case, product_trace
+from numpy_vgg7.parity.case import Case, definition_trace, product_trace
 from numpy_vgg7.parity.checks import Suite
 from numpy_vgg7.parity.compare import compare
 from numpy_vgg7.parity.complex_step import complex_step
@@ -46,7 +46,7 @@ def measure(seeds: int) -> dict[str, tuple[float, float]]:
             right = reference[local.tensor]
             error = float(np.abs(local.computed - right).max() / np.abs(right).max())
             worst["LOCAL64"] = max(worst["LOCAL64"], error)
-        for checked in complex_step(case, 0, entries=8):
+        for checked in complex_step(case, definition_trace(case), 0, entries=8):
             worst["COMPLEX_STEP"] = max(worst["COMPLEX_STEP"], checked.max_relative_error)
         for found in rounding_errors(case.astype("float32"), referee):
             worst["LANE32"] = max(worst["LANE32"], found.ratio)
