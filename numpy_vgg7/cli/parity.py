@@ -20,18 +20,16 @@ from numpy_vgg7.parity.run import Report
 from numpy_vgg7.parity.run import run as run_case
 
 MISMATCH = 4
-RIGHT_BLAME = 0.9  # of all bugs
+LOCATED = 0.9  # of all bugs
 
-parity = typer.Typer(
-    help="Hold the network against PyTorch, and your own against both.", no_args_is_help=True
-)
+parity = typer.Typer(help="Compare this network, or your own, with PyTorch.", no_args_is_help=True)
 
 Trained = Annotated[
-    Path | None, typer.Argument(help="A trained model; without it, random weights.", metavar="[WEIGHTS]")
+    Path | None, typer.Argument(help="A trained model. Default: random weights.", metavar="[WEIGHTS]")
 ]
-ImageSize = Annotated[int, typer.Option(help="Pixels a side, where there is no WEIGHTS.")]
+ImageSize = Annotated[int, typer.Option(help="Pixels per side, without WEIGHTS.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images in the batch.")]
-Html = Annotated[Path | None, typer.Option(help="Write the report as one HTML page, too.")]
+Html = Annotated[Path | None, typer.Option(help="Also write the report as an HTML page.")]
 
 
 @parity.command()
@@ -44,7 +42,7 @@ def run(
     perturb: Annotated[
         str | None,
         typer.Option(
-            help="Add 1e-6 to one weight of this tensor, in the NumPy copy only, to see it caught.",
+            help="Add 1e-6 to one weight of this tensor, in the NumPy network only, to see it detected.",
             metavar="TENSOR",
         ),
     ] = None,
@@ -54,10 +52,10 @@ def run(
     """Compare every activation, gradient and updated parameter with PyTorch's.
 
     In float64, where a difference is a bug; in float32, where it is rounding; and with derivatives by
-    complex steps. Exit code 4 on a mismatch.
+    complex steps. The definition of the network is compared as well. Exit code 4 on a mismatch.
     """
     with options.pytorch("parity run"):
-        from torch_ref.trace import trace as referee
+        from torch_ref.trace import trace as reference
 
     case = _case(weights, preset, image_size, batch_size, seed)
     product = VGG7.from_params(case.model.config, case.model.params)
@@ -67,25 +65,25 @@ def run(
             raise typer.BadParameter(f"choose one of {names}", param_hint="--perturb")
         product.params[perturb].flat[0] += 1e-6
     title = f"{weights or preset}: NumPy against PyTorch, batch of {batch_size}"
-    found = run_case(title, case, product, referee, seed)
+    found = run_case(title, case, product, reference, seed)
     _show(found, report.as_json(found) if as_json else None, html)
 
 
 @parity.command("prove")
 def prove_(
     only: Annotated[
-        str | None, typer.Option(help="Only the bugs with this text in their name, and no control.")
+        str | None, typer.Option(help="Only the bugs with this text in their name, without the control.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Control: seeds to examine.")] = CONTROL_SEEDS,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of the control.")] = CONTROL_SEEDS,
     as_json: AsJson = False,
 ) -> None:
-    """Put known bugs into the product one by one, and see whether each is caught and blamed.
+    """Apply known bugs one by one, and show whether each is detected and located.
 
-    Then examine the product as it is under many seeds: nothing may be found. Exit code 4 if a bug gets
-    through, fewer than 90 % are blamed on the right place, or the product fails.
+    Then check the unchanged network with many seeds, as a control. Exit code 4 if a bug is not detected,
+    fewer than 90 % are located correctly, or the control fails.
     """
     with options.pytorch("parity prove"):
-        from torch_ref.trace import trace as referee
+        from torch_ref.trace import trace as reference
 
     chosen = [mutant for mutant in CATALOGUE if (only or "").lower() in mutant.name.lower()]
     if not chosen:
@@ -94,11 +92,11 @@ def prove_(
     seeds = 0 if only else seeds
     watched = {"console": messages, "disable": not messages.is_terminal}
     with options.threads(None, 1):
-        verdicts = list(track(prove(referee, chosen), "bugs", total=len(chosen), **watched))  # type: ignore[arg-type]
+        verdicts = list(track(prove(reference, chosen), "bugs", total=len(chosen), **watched))  # type: ignore[arg-type]
         failures = []
-        for found in track(control(referee, seeds), "control", total=seeds, **watched):  # type: ignore[arg-type]
+        for found in track(control(reference, seeds), "control", total=seeds, **watched):  # type: ignore[arg-type]
             failures += found
-    blamed = sum(verdict.blamed_right for verdict in verdicts)
+    located = sum(verdict.blamed_right for verdict in verdicts)
     if as_json:
         print_json(report.prove_json(verdicts, not failures, seeds))
     else:
@@ -106,32 +104,32 @@ def prove_(
         if not only:
             screen.print(report.needed_table(needed(verdicts)))
         for failure in failures[:10]:
-            screen.print(f"the unchanged product fails: {failure}", markup=False)
+            screen.print(f"the unchanged network fails: {failure}", markup=False)
         caught = sum(verdict.caught for verdict in verdicts)
-        control_words = f"the unchanged product passes {seeds} seeds" if not failures else "CONTROL FAILED"
+        control_words = f"the unchanged network passes {seeds} seeds" if not failures else "CONTROL FAILED"
         screen.print(
-            f"{caught} of {len(verdicts)} bugs caught, {blamed} blamed on the right place"
+            f"{caught} of {len(verdicts)} bugs caught, {located} located correctly"
             + (f"; {control_words}" if seeds else "")
         )
-    if failures or not all(v.caught for v in verdicts) or blamed < RIGHT_BLAME * len(verdicts):
+    if failures or not all(v.caught for v in verdicts) or located < LOCATED * len(verdicts):
         raise typer.Exit(MISMATCH)
 
 
 @parity.command("case")
 def case_(
     file: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="FILE")],
-    weights: Annotated[Path | None, typer.Option(help="A trained model; default: random weights.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="A trained model. Default: random weights.")] = None,
     preset: options.Preset = "vgg7",
     image_size: ImageSize = 28,
     batch_size: BatchSize = 5,
     seed: options.Seed = 0,
 ) -> None:
-    """Write a case for your own implementation: weights, a batch, and the trace that it should have."""
+    """Write a case for your own implementation: weights, a batch, and the correct trace."""
     with options.pytorch("parity case"):
-        from torch_ref.trace import trace as referee
+        from torch_ref.trace import trace as reference
 
     case = _case(weights, preset, image_size, batch_size, seed)
-    case_file.write_case(file, case, referee(case))
+    case_file.write_case(file, case, reference(case))
     print(f"wrote {file}")
 
 
@@ -139,20 +137,20 @@ def case_(
 def check_(
     file: Annotated[Path, typer.Argument(help="Your tensors, a .safetensors file.", metavar="FILE")],
     case: Annotated[
-        Path | None, typer.Option(help="The case; default: the one case file in the folder of FILE.")
+        Path | None, typer.Option(help="The case. Default: the only case file in the folder of FILE.")
     ] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Don't demand what FILE leaves out.")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="Allow FILE to omit tensors.")] = False,
     as_json: AsJson = False,
     html: Html = None,
 ) -> None:
-    """Judge the tensors in FILE by the trace in the case. Needs no PyTorch.
+    """Compare the tensors in FILE with the trace in the case. PyTorch is not needed.
 
     Exit code 4 on a mismatch.
     """
     candidate = case_file.read_candidate(file)
     known = case_file.read_case(case or case_file.find_case(file))
     comparison, culprits = case_file.check(candidate, known, partial)
-    found = Report(f"{file}: judged by the trace in the case", comparison, tuple(culprits))
+    found = Report(f"{file}: compared with the trace in the case", comparison, tuple(culprits))
     _show(found, report.check_json(found) if as_json else None, html)
 
 

@@ -1,5 +1,5 @@
-"""Parity: is the hand-written back propagation right? Compares named arrays; knows no framework.
+"""Is the hand-written backpropagation right? Compares named arrays; depends on no framework.
 
-`case.py` what both implementations are given, `compare.py` how their traces are judged, `report.py`
-how the judgement is shown.
+`case.py` defines what all implementations are given, `compare.py` how their traces are compared, `checks.py`
+the kinds of checks, `localise.py` and `kernel_alone.py` how a fault is located, and `mutants` the known bugs.
 """

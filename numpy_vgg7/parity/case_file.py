@@ -1,7 +1,7 @@
-"""Bring your own back propagation: a case on disk, and the judgement of what others made of it.
+"""Check another implementation: a case on disk, and the comparison of what it computes for the case.
 
 A case file is safetensors, float64: the parameters ("conv1.weight"), "input" and "labels", the
-referee's trace under "reference/...", and one metadata key with configuration and learning rates. A
+reference trace under "reference/...", and one metadata key with configuration and learning rates. A
 candidate is safetensors too: any tensors of a trace under their own names.
 """
 
@@ -39,7 +39,7 @@ class CaseFile:
 
 
 def write_case(path: Path, case: Case, reference: Arrays) -> None:
-    """Write a case of dtype float64 with the referee's trace. Raises OutputError."""
+    """Write a case of dtype float64 with the reference trace. Raises OutputError."""
     tensors = {"input": case.images, "labels": case.labels, **case.model.params}
     tensors |= {PREFIX + name: array for name, array in reference.items()}
     record = {"config": json.loads(case.model.config.to_json()), "sgd": asdict(case.sgd)}

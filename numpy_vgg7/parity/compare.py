@@ -1,4 +1,4 @@
-"""The float64 lane: judging one trace by another, tensor by tensor, in the order of computation."""
+"""The float64 check: one trace compared with another, tensor by tensor, in the order of computation."""
 
 from dataclasses import dataclass
 
@@ -51,7 +51,7 @@ def kind_of(name: str) -> str:
 
 
 def compare(candidate: Arrays, reference: Arrays, tolerance: float = LANE64) -> Comparison:
-    """Hold every tensor of two traces against each other; names on one side only fail too."""
+    """Compare every tensor of two traces. A name that only one of them has fails."""
     unexpected = [name for name in candidate if name not in reference]
     results = [judge(name, candidate.get(name), reference[name], tolerance) for name in reference]
     results += [_failure(name, "unexpected: the reference has no such tensor") for name in unexpected]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numpy_vgg7 import network
 from numpy_vgg7.engine.executor import as_nchw
 from numpy_vgg7.engine.gemm import FactoredGradient
 from numpy_vgg7.engine.kernels import Data, Linear, kernel_of
@@ -13,7 +14,8 @@ from numpy_vgg7.engine.layout import FeatureMaps, Scratch
 from numpy_vgg7.engine.memory import Arena
 from numpy_vgg7.engine.plan import Plan
 from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.network import Layer, Layers
+from numpy_vgg7.network import Layer, Layers, layer_params
+from numpy_vgg7.parity.case import Case
 from numpy_vgg7.parity.diagnose import Context
 from numpy_vgg7.parity.localise import Culprit, Local, disagreements, params_in
 
@@ -29,6 +31,25 @@ class KernelResults(NamedTuple):
 def localise_kernels(layers: Layers, trace: Arrays) -> list[Culprit]:
     """All kernels that disagree with a trace, in the order of computation. `trace` is complete, float64."""
     return disagreements(run_kernels_alone(layers, trace), trace)
+
+
+def localise_nan(case: Case) -> list[Culprit]:
+    """The kernels whose output is NaN where that of the definition isn't, or the other way round.
+
+    One pixel of the first image is NaN.
+    """
+    images = case.images.copy()
+    images[0, 0, 0, 0] = np.nan
+    culprits = []
+    for layer, x, out in network.forward(case.model.layers, case.model.params, images):
+        params = layer_params(layer, case.model.params)
+        found = run_kernel_alone(layer, params, x, np.zeros_like(out)).out
+        if not np.array_equal(np.isnan(found), np.isnan(out)):
+            words = (
+                f"{layer.name} is NaN in {np.isnan(found).sum()} elements instead of {np.isnan(out).sum()}"
+            )
+            culprits.append(Culprit(f"{layer.name} forward", layer.name, words))
+    return culprits
 
 
 def run_kernels_alone(layers: Layers, trace: Arrays) -> Iterator[Local]:
@@ -54,11 +75,11 @@ def run_kernel_alone(layer: Layer, params: Arrays, x: Array, d_out: Array) -> Ke
     It runs on other numbers first, since what it computes must not depend on its last run.
     """
     arena = Arena()
-    layer_params = kernel_of(layer).Params(layer, params, True)
+    own = kernel_of(layer).Params(layer, params, True)
     x_data, d_x_data = _zeros_like(x, arena), _zeros_like(x, arena)
-    plan = Plan([layer], {layer.name: layer_params}, x_data, Scratch(arena), True, d_x_data)
+    plan = Plan([layer], {layer.name: own}, x_data, Scratch(arena), True, d_x_data)
     for factor in (2.0, 1.0):
-        layer_params.prepare()
+        own.prepare()
         np.copyto(as_nchw(x_data), factor * x)
         plan.forward()
         out = as_nchw(plan.out).copy()

@@ -21,11 +21,14 @@ def as_json(report: Report) -> dict[str, Any]:
         "lane64": {"max_relative_error": _number(report.comparison.max_relative_error), "tensors": lane64},
         "lane32": {"max_error_ratio": max(ratios), "median_error_ratio": float(np.median(ratios))},
         "complex_step": {"max_relative_error": max(c.max_relative_error for c in report.complex_steps)},
+        "definition": {
+            "max_relative_error": _number(report.definition.max_relative_error) if report.definition else None
+        },
     }
 
 
 def check_json(report: Report) -> dict[str, Any]:
-    """The part that is there for a foreign trace too."""
+    """The part that a foreign trace has, too."""
     return {
         "passed": report.passed,
         "first_divergence": report.comparison.first_divergence,
@@ -44,7 +47,7 @@ def check_json(report: Report) -> dict[str, Any]:
 
 
 def as_table(report: Report) -> Table:
-    """A row a tensor."""
+    """One row per tensor."""
     table = Table(title=report.title, title_justify="left")
     table.add_column("tensor", no_wrap=True)
     table.add_column("kind")
@@ -77,6 +80,9 @@ def summary(report: Report) -> list[str]:
     if report.complex_steps:
         steepest = max(found.max_relative_error for found in report.complex_steps)
         lines.append(f"complex step: worst relative error {steepest:.1e} (bound {COMPLEX_STEP:.0e})")
+    if report.definition:
+        worst_of_definition = report.definition.max_relative_error
+        lines.append(f"definition: worst relative error {worst_of_definition:.1e} (bound {LANE64:.0e})")
     if report.passed:
         bound = f"(bound {LANE64:.0e})"
         return [*lines, f"PASS: {count} tensors agree, worst relative error {worst:.1e} {bound}"]
@@ -85,12 +91,11 @@ def summary(report: Report) -> list[str]:
     lines.append(f"FAIL: {len(failed)} of {count} tensors; first divergence: {first}")
     if failed:
         tensor = failed[0]
-        lines.append(
-            f"  {tensor.note or f'{tensor.outside} elements out of bounds, worst at {tensor.worst}'}"
-        )
+        elements = "1 element" if tensor.outside == 1 else f"{tensor.outside} elements"
+        lines.append(f"  {tensor.note or f'{elements} out of bounds, worst at {tensor.worst}'}")
     if report.culprit:
         lines.append(f"culprit: {report.culprit}: {report.diagnosis}")
-    lines += [f"out of bounds, too: {failure}" for failure in report.other_failures]
+    lines += [f"also out of bounds: {failure}" for failure in report.other_failures]
     return lines
 
 
@@ -117,22 +122,22 @@ def prove_json(verdicts: Sequence[Verdict], control_passed: bool, control_seeds:
 
 
 def prove_table(verdicts: Sequence[Verdict]) -> Table:
-    """A row a bug."""
-    table = Table(title="Bugs put into the product, and what the harness made of them", title_justify="left")
-    for column in ("bug", "caught by", "blamed", "diagnosis"):
+    """One row per bug."""
+    table = Table(title="Known bugs, and where the harness found them", title_justify="left")
+    for column in ("bug", "caught by", "located at", "diagnosis"):
         table.add_column(column)
     for verdict in verdicts:
-        by = ", ".join(verdict.caught_by) or "[bold red]nobody[/]"
+        by = ", ".join(verdict.caught_by) or "[bold red]no check[/]"
         place = verdict.culprit.place if verdict.culprit else "-"
-        blamed = place if verdict.blamed_right else f"[red]{place}, not {verdict.mutant.place}[/]"
+        located = place if verdict.blamed_right else f"[red]{place}, not {verdict.mutant.place}[/]"
         words = verdict.culprit.diagnosis.split("; ")[0] if verdict.culprit else ""
-        table.add_row(verdict.mutant.name, by, blamed, words)
+        table.add_row(verdict.mutant.name, by, located, words)
     return table
 
 
 def needed_table(missed: dict[str, list[str]]) -> Table:
-    """What gets through without each kind of check."""
-    table = Table(title="Without this check, these get through", title_justify="left")
+    """The bugs that only one kind of check catches."""
+    table = Table(title="Bugs that no other check catches", title_justify="left")
     table.add_column("check", no_wrap=True)
     table.add_column("bugs", justify="right")
     table.add_column("for example")
