@@ -20,6 +20,7 @@ def test_every_preset_passes_with_all_its_tensors(preset):
     assert report["passed"] is True
     assert report["first_divergence"] is None
     assert 0 < report["max_relative_error"] <= 1e-12
+    assert 0 < report["definition"]["max_relative_error"] <= 1e-12
     assert len(report["tensors"]) == TENSORS[preset]
     assert all(tensor["max_relative_error"] <= 1e-12 for tensor in report["tensors"])
     assert {tensor["kind"] for tensor in report["tensors"]} == {"value", "gradient", "update"}
