@@ -169,7 +169,7 @@ CONV = (
                     lambda w, groups, original: w[..., ::-1, ::-1].reshape(original(w, groups).shape)),
     backward_kernel("dX with the kernel not rotated",
                     lambda w, groups, original: original(w[..., ::-1, ::-1], groups)),
-    conv_d_x("dX rotated by 180 degrees", lambda layer, d_x: d_x[..., ::-1, ::-1]),
+    conv_d_x("dX rotated by 180 degrees (definition)", lambda layer, d_x: d_x[..., ::-1, ::-1]),
     backward_kernel("overlapping patches assigned instead of added",
                     lambda w, groups, original: original(w, groups) * LAST_TAP),
     backward_kernel("dX without its last tap", lambda w, groups, original: original(w, groups) * ~LAST_TAP),
@@ -181,7 +181,7 @@ CONV = (
 )  # fmt: skip
 
 POOL_AND_ACTIVATIONS = (
-    pool_d_x("pool omits 1/(k*k)", lambda d_out, original: 4 * original(d_out)),
+    pool_d_x("pool's factor 1/4 missing (definition)", lambda d_out, original: 4 * original(d_out)),
     pool_d_x("pool's gradient to the top left pixel only", top_left),
     pool_d_x("pool's gradient tiled instead of repeated", lambda d_out, original: np.tile(d_out / 4, (1, 1, 2, 2))),
     pool_d_x("pool's gradient transposed", lambda d_out, original: original(d_out.swapaxes(2, 3))),
