@@ -22,7 +22,7 @@ def single_threaded() -> Iterator[None]:
     with _lock:
         if not _users:
             _before[:] = [library.get_num_threads() for library in libraries()]
-            _set([1] * len(_before))
+            set_threads([1] * len(_before))
         _users += 1
     try:
         yield
@@ -30,13 +30,19 @@ def single_threaded() -> Iterator[None]:
         with _lock:
             _users -= 1
             if not _users:
-                _set(_before)
+                set_threads(_before)
 
 
-def _set(threads: list[int]) -> None:
-    for library, count in zip(libraries(), threads, strict=True):
+def set_threads(counts: list[int]) -> None:
+    """Give each of `libraries` its number of threads, from any thread of Python."""
+    for library, count in zip(libraries(), counts, strict=True):
         if library.get_num_threads() != count:
+            # threadpoolctl 3.8 lets only the first thread that sets a limit change it, and ignores all
+            # others. Our blocks may start and end in different threads.
+            disown = getattr(library, "clear_controlling_thread", lambda force: None)
+            disown(force=True)
             library.set_num_threads(count)
+            disown(force=True)
 
 
 @cache

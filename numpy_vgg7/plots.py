@@ -42,12 +42,18 @@ def write(folder: Path, figures: Mapping[str, "Figure"]) -> None:
     """Write figures by file name into a folder, which is created if it is missing. Raises OutputError."""
     make_folder(folder)
     for name, figure in figures.items():
-        png = io.BytesIO()
-        figure.savefig(png, format="png", dpi=120)
-        write_bytes(folder / name, png.getvalue())
+        write_figure(folder / name, figure)
 
 
-def _figure(width: float, height: float) -> "Figure":
+def write_figure(path: Path, figure: "Figure") -> None:
+    """Write one figure as a PNG file. Raises OutputError."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=120)
+    write_bytes(path, png.getvalue())
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure, in inches."""
     from matplotlib.figure import Figure  # no pyplot: no global state, no display needed
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -55,7 +61,7 @@ def _figure(width: float, height: float) -> "Figure":
 
 def curves(history: Sequence[Epoch]) -> "Figure":
     """Loss (log scale) and accuracy over epochs, training and validation."""
-    figure = _figure(9, 3.6)
+    figure = new_figure(9, 3.6)
     loss, accuracy = figure.subplots(1, 2)
     epochs = [row.epoch for row in history]
     for axes, kind, unit in ((loss, "loss", "cross-entropy (nats)"), (accuracy, "accuracy", "accuracy")):
@@ -71,7 +77,7 @@ def curves(history: Sequence[Epoch]) -> "Figure":
 
 def cost(costs: Sequence[float], title: str) -> "Figure":
     """The article's cost over epochs."""
-    figure = _figure(6, 3.6)
+    figure = new_figure(6, 3.6)
     axes = figure.subplots()
     axes.plot(range(1, len(costs) + 1), costs, color=BLUE, marker="." if len(costs) < 3 else "")
     axes.set(title=title, xlabel="epoch", ylabel="binary cost per image", ylim=(0, None))
@@ -85,7 +91,7 @@ def confusion(data: Dataset, predicted: Labels, classes: int) -> "Figure":
     from sklearn.metrics import confusion_matrix
 
     counts = confusion_matrix(data.labels, predicted, labels=np.arange(classes))
-    figure = _figure(5.2, 4.8)
+    figure = new_figure(5.2, 4.8)
     axes = figure.subplots()
     axes.imshow(np.log1p(counts), cmap="Blues")
     for (row, column), count in np.ndenumerate(counts):
@@ -104,7 +110,7 @@ def kernels(model: VGG7) -> "Figure":
     """The 3x3 kernels of conv1, and those of conv2 for its first input channel."""
     rows = [model.params["conv1.weight"][:16, 0], model.params["conv2.weight"][:16, 0]]
     columns = max(len(row) for row in rows)
-    figure = _figure(max(3.0, 0.6 * columns), 2.2)
+    figure = new_figure(max(3.0, 0.6 * columns), 2.2)
     grid = figure.subplots(2, columns, squeeze=False)
     for name, cells, row in zip(("conv1", "conv2"), grid, rows, strict=True):
         limit = float(max(np.abs(row).max(), 1e-12))
@@ -125,7 +131,7 @@ def misclassified(data: Dataset, probs: Array) -> "Figure":
     wrong = wrong[np.argsort(-probs[wrong].max(axis=1), kind="stable")][:MAX_MISCLASSIFIED]
     columns = min(8, max(1, len(wrong)))
     rows = max(1, -(-len(wrong) // columns))
-    figure = _figure(max(3.6, 1.2 * columns), 1.5 * rows + 0.5 if count else 0.6)
+    figure = new_figure(max(3.6, 1.2 * columns), 1.5 * rows + 0.5 if count else 0.6)
     if count == 0:
         figure.suptitle("No test image is misclassified", fontsize=10)
         return figure

@@ -5,10 +5,11 @@ from functools import partial
 
 import pytest
 
-from numpy_vgg7.bench import children, growth, measure, ours, pictures
+from numpy_vgg7.bench import children, growth, measure, ours, plots
 from numpy_vgg7.bench.measure import Times, compare, in_turn
 from numpy_vgg7.bench.profile import profile
 from numpy_vgg7.bench.rows import INFERENCE, ROWS, TRAINING, USUAL
+from numpy_vgg7.plots import write_figure
 from tests.commands import numpy_vgg7, python
 from torch_ref.bench import ready
 
@@ -144,5 +145,5 @@ def test_growth_goes_to_1024_images_and_four_times_the_channels(tmp_path):
     points = [growth.Point(axis, size, Times(row, 2.0, {"eager": 3.0})) for axis, size, row in growth.plan()]
     assert [point.size for point in points if point.axis == growth.BATCH_SIZE][-1] == 1024
     assert points[-1].times.row.config.channels == (64, 64, 128, 128)
-    pictures.write(tmp_path / "growth.png", pictures.growth(points))
+    write_figure(tmp_path / "growth.png", plots.growth(points))
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")

@@ -135,7 +135,7 @@ def train(
     history = History()
     images, labels = data.images.astype(model.dtype), data.labels
     velocity = ARTICLE_SGD.init(model.params)
-    with faults(backprop, model), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with faults(backprop), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for epoch in range(1, epochs + 1):
             total = 0.0
             for step in range(len(labels)):
@@ -152,15 +152,10 @@ def train(
 
 
 @contextmanager
-def faults(backprop: str, model: VGG7) -> Iterator[None]:
-    """The faults of one of BACKPROPS inside a block.
-
-    A plan bound without the faults must not run with them, nor the other way round: `model` drops its plans.
-    """
+def faults(backprop: str) -> Iterator[None]:
+    """The faults of one of BACKPROPS inside a block."""
     mutants = {mutant.name: mutant for mutant in CATALOGUE}
     with ExitStack() as stack:
-        model.release()
-        stack.callback(model.release)
         for name in BACKPROPS[backprop]:
             stack.enter_context(mutants[name].applied())
         yield

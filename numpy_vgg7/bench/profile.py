@@ -1,33 +1,31 @@
-"""Where the time of a training step goes: every call of every layer, timed on one thread."""
+"""Where the time of a training step goes: the engine's kernels, timed one by one on one thread."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from statistics import median
 from time import perf_counter
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
-import numpy as np
-from threadpoolctl import threadpool_limits
-
+from numpy_vgg7 import blas
 from numpy_vgg7.bench.measure import ROUNDS, WARM_UP
 from numpy_vgg7.bench.rows import RATES, USUAL, Row
-from numpy_vgg7.engine.gemm import Gradients
-from numpy_vgg7.functional import Array, Arrays, Labels, cross_entropy, cross_entropy_backward, softmax
+from numpy_vgg7.engine.executor import Executor, Result, small_buffers
+from numpy_vgg7.engine.kernels import Kernel
+from numpy_vgg7.engine.plan import BACKWARD_INPUT, BACKWARD_PARAMS, FORWARD, Run, run_kernel
+from numpy_vgg7.engine.update import FusedSGD, step
+from numpy_vgg7.functional import Arrays, Labels, cross_entropy, cross_entropy_backward, softmax
 from numpy_vgg7.model import VGG7
-from numpy_vgg7.network import Flatten, Layer, layer_params
-from numpy_vgg7.nn.parallel import shards, small_buffers
-from numpy_vgg7.nn.workspace import Workspace
+from numpy_vgg7.network import Layer, parameter_groups
 
-WORKS = ("forward", "d_x", "gradients", "update")
-
-T = TypeVar("T")
-Tape = list[tuple[Layer, Any]]  # layers with their caches
-Keep = Callable[[str, Any], None]
+# The names in the output of each method of a kernel, and of the SGD step.
+UPDATE = "update"
+WORK_OF = {FORWARD: "forward", BACKWARD_INPUT: "d_x", BACKWARD_PARAMS: "gradients", UPDATE: "update"}
+WORKS = tuple(WORK_OF.values())
 
 
 class Stage(NamedTuple):
-    """A layer (or the loss), which of its WORKS, and the milliseconds a step spends there."""
+    """A layer (or the loss), which of its WORKS, and the milliseconds that a step spends there."""
 
     layer: str
     work: str
@@ -35,97 +33,74 @@ class Stage(NamedTuple):
 
 
 def profile(row: Row = USUAL, rounds: int = ROUNDS) -> list[Stage]:
-    """The stages of a training step in the order of the layers, medians. The BLAS has one thread, too."""
-    (batch,) = row.batches()
-    stepper = _Stepper(VGG7(row.config), batch[0])
+    """The stages of a training step in the order of the layers, medians over `rounds`."""
+    ((images, labels),) = row.batches()
+    model = VGG7(row.config)
+    executor = Executor(model.layers)
+    velocity = RATES.init(model.params)
+    updates: dict[str, FusedSGD] = {}
     spent: dict[tuple[str, str], list[float]] = defaultdict(list)
-    with threadpool_limits(1, user_api="blas"), small_buffers():
+    with blas.single_threaded(), small_buffers():
         for _ in range(WARM_UP + rounds):
-            stepper.seconds.clear()
-            stepper.step(*batch)
-            for stage, seconds in stepper.seconds.items():
+            timer = Timer()
+            result = executor.forward_backward(model.params, images, labels, timer.run_for)
+            time_loss(timer, result, labels)
+            if not updates:
+                updates = layer_updates(model, result, velocity)
+            for name, update in updates.items():
+                timer.time(name, UPDATE, partial(take_step, update))
+            for stage, seconds in timer.seconds.items():
                 spent[stage].append(seconds)
-    names = [*(layer.name for layer in stepper.model.layers), "loss"]
-    ordered = sorted(spent, key=lambda stage: (names.index(stage[0]), WORKS.index(stage[1])))
-    return [Stage(*stage, 1e3 * median(spent[stage][WARM_UP:])) for stage in ordered]
+    layers = [*(layer.name for layer in model.layers), "loss"]
+    methods = list(WORK_OF)
+    ordered = sorted(spent, key=lambda stage: (layers.index(stage[0]), methods.index(stage[1])))
+    return [
+        Stage(name, WORK_OF[method], 1e3 * median(spent[name, method][WARM_UP:])) for name, method in ordered
+    ]
 
 
-class _Stepper:
-    """Takes a training step as the engine does, but nothing is replayed: a watch is held to every call."""
+class Timer:
+    """Seconds by layer and method, summed over the shards of a step."""
 
-    def __init__(self, model: VGG7, images: Array) -> None:
-        self.model = model
-        self.velocity = RATES.init(model.params)
+    def __init__(self) -> None:
         self.seconds: dict[tuple[str, str], float] = defaultdict(float)
-        cut = 1 + next(index for index, layer in enumerate(model.layers) if isinstance(layer, Flatten))
-        self.spatial, self.head = model.layers[:cut], model.layers[cut:]
-        self.scratch, self.whole = Workspace(reuse=True), Workspace(reuse=True)
-        parts = shards(self.spatial, images, slice(0, len(images)))
-        self.shards = [(part, Workspace(True, self.scratch)) for part in parts]
 
-    def step(self, images: Array, labels: Labels) -> None:
-        """Forward, backward and update."""
-        self.scratch.begin()
-        self.whole.begin()
-        tapes, outs = [], []
-        for part, own in self.shards:
-            tape, out = self._forward(self.spatial, images[part], own)
-            tapes.append(tape)
-            outs.append(out)
-        head, logits = self._forward(self.head, np.concatenate(outs), self.whole)
-        probs = self._time("loss", "forward", softmax, logits)
-        self._time("loss", "forward", cross_entropy, logits, labels)
-        d_logits = self._time("loss", "d_x", cross_entropy_backward, probs, labels, len(labels))
-        gradients: Gradients = {}
-        d_flat = self._backward(head, d_logits, self.whole, gradients.__setitem__)
-        sums: Arrays = {}
-        for tape, (part, _) in zip(tapes, self.shards, strict=True):
-            self._backward(tape, d_flat[part], self.scratch, partial(_add, sums))
-        gradients.update(sums)
-        self._update(gradients)
+    def run_for(self, images: slice) -> Run:
+        """How to run the kernels for some images: all alike."""
+        return self.kernel
 
-    def _forward(self, layers: Sequence[Layer], x: Array, workspace: Workspace) -> tuple[Tape, Array]:
-        tape = []
-        for layer in layers:
-            own = layer_params(layer, self.model.params)
-            x, cache = self._time(layer.name, "forward", layer.forward, own, x, workspace)
-            tape.append((layer, cache))
-        return tape, x
+    def kernel(self, kernel: Kernel, method: str) -> None:
+        """Run one pass of a kernel, see `engine.plan.Run`."""
+        self.time(kernel.layer.name, method, lambda: run_kernel(kernel, method))
 
-    def _backward(self, tape: Tape, d_out: Array, workspace: Workspace, keep: Keep) -> Array:
-        """Hand the gradients of the parameters to `keep`; return that of the first layer's input."""
-        for layer, cache in reversed(tape):
-            own = layer_params(layer, self.model.params)
-            if own:
-                found = self._time(layer.name, "gradients", layer.gradients, own, cache, d_out, workspace)
-                for key, gradient in found.items():
-                    self._time(layer.name, "gradients", keep, f"{layer.name}.{key}", gradient)
-            if layer is not self.spatial[0]:  # nobody needs the gradient of the images
-                d_out = self._time(layer.name, "d_x", layer.d_x, own, cache, d_out, workspace)
-        return d_out
-
-    def _update(self, gradients: Gradients) -> None:
-        """Layer by layer. Here the products that are the linear layers' gradients are worked out."""
-        for layer in self.model.layers:
-            own = [f"{layer.name}.{key}" for key in layer.shapes()]
-            if own:
-                params = {name: self.model.params[name] for name in own}
-                found, velocity = (
-                    {name: arrays[name] for name in own} for arrays in (gradients, self.velocity)
-                )
-                step = (params, found, velocity, 1.0, self.whole)
-                self._time(layer.name, "update", RATES.step, *step)
-
-    def _time(self, layer: str, work: str, function: Callable[..., T], *words: Any) -> T:
-        began = perf_counter()
-        result = function(*words)
-        self.seconds[layer, work] += perf_counter() - began
-        return result
+    def time(self, layer: str, method: str, call: Callable[[], object]) -> None:
+        """Add the time of a call."""
+        start = perf_counter()
+        call()
+        self.seconds[layer, method] += perf_counter() - start
 
 
-def _add(sums: Arrays, name: str, gradient: Array) -> None:
-    """Add the gradient of a shard to those of the shards before it."""
-    if name in sums:
-        sums[name] += gradient
-    else:
-        sums[name] = gradient.copy()
+def time_loss(timer: Timer, result: Result, labels: Labels) -> None:
+    """Softmax and cross-entropy, which the executor takes from the definition, on arrays of the same size."""
+    probs = result.probs
+    timer.time("loss", FORWARD, lambda: (softmax(probs), cross_entropy(probs, labels)))
+    timer.time("loss", BACKWARD_INPUT, lambda: cross_entropy_backward(probs, labels))
+
+
+def layer_updates(model: VGG7, result: Result, velocity: Arrays) -> dict[str, FusedSGD]:
+    """The step of each layer alone."""
+
+    def update(layer: Layer) -> FusedSGD:
+        names = [f"{layer.name}.{key}" for key in layer.shapes()]
+        params = {name: model.params[name] for name in names}
+        return FusedSGD(RATES, params, result.gradients, velocity, parameter_groups([layer]), shares=1)
+
+    return {layer.name: update(layer) for layer in model.layers if layer.shapes()}
+
+
+def take_step(update: FusedSGD) -> None:
+    """One step, as the executor takes it on one thread."""
+    update.set_rates(1.0)
+    step(update.conv)
+    for task in update.fc_tasks():
+        task()

@@ -7,32 +7,41 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from numpy_vgg7.bench import children, growth, ours, pictures, report, rows
+from numpy_vgg7.bench import children, growth, ours, plots, report, rows
 from numpy_vgg7.bench.measure import PEERS, Contender, compare, sgemm_peak
 from numpy_vgg7.bench.profile import profile as profile_step
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
 from numpy_vgg7.environment import blas, blas_problems
+from numpy_vgg7.plots import write_figure
 
 
 def bench(
-    peer: Annotated[str, typer.Option(help="none, or torch: PyTorch takes its turns between ours.")] = "none",
+    peer: Annotated[
+        str, typer.Option(help="none or torch: also measure PyTorch, in turn with this package.")
+    ] = "none",
     cases: Annotated[
-        list[str] | None, typer.Option(help="Only these, e.g. article-b1,vgg7-b64.", metavar="NAMES")
+        list[str] | None, typer.Option(help="Only these cases, e.g. article-b1,vgg7-b64.", metavar="NAMES")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each side.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="Threads for each contender.")] = 2,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Instead: what each layer takes of a step, on one thread.")
+        bool,
+        typer.Option(
+            "--profile", help="Instead, show the time of each layer in a training step, on one thread."
+        ),
     ] = False,
     plot: Annotated[
         Path | None,
-        typer.Option(help="Also measure how time grows with batch and channels; draw that, or the profile."),
+        typer.Option(
+            help="Plot the profile, or measure and plot how time grows with batch size and channels."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure training and inference, memory and import, beside PyTorch if you like.
+    """Measure the time of training and inference, memory use and import time, optionally against PyTorch.
 
-    Each contender in a process of its own, in turn, with equal threads; medians of 20 rounds.
+    Each contender runs in its own process with the same number of threads; they take turns. Times are
+    medians of 20 rounds.
     """
     if peer not in ("none", "torch"):
         raise typer.BadParameter("choose none or torch", param_hint="--peer")
@@ -55,12 +64,12 @@ def bench(
     times = [compare(row, ours.ready, peers, threads) for row in track(chosen, "rows", **watched)]  # type: ignore[arg-type]
     points = []
     if plot:
-        # Compiling for every size would take minutes, and tell nothing that the rows don't.
+        # Compiling for every size would take minutes and tell nothing new.
         others = {name: make for name, make in peers.items() if name != "compile"}
         points = list(
             track(growth.grow(ours.ready, others, threads), "growth", total=len(growth.plan()), **watched)  # type: ignore[arg-type]
         )
-        pictures.write(plot, pictures.growth(points))
+        write_figure(plot, plots.growth(points))
     found = report.Report(
         times=times,
         peak=peak,
@@ -82,7 +91,7 @@ def bench(
 def _profile(plot: Path | None, as_json: bool) -> None:
     stages, case = profile_step(), rows.USUAL.case
     if plot:
-        pictures.write(plot, pictures.profile(stages, case))
+        write_figure(plot, plots.profile(stages, case))
     if as_json:
         print_json(report.profile_json(stages, case))
     else:

@@ -25,7 +25,7 @@ LOCATED = 0.9  # of all bugs
 parity = typer.Typer(help="Compare this network, or your own, with PyTorch.", no_args_is_help=True)
 
 Trained = Annotated[
-    Path | None, typer.Argument(help="A trained model. Default: random weights.", metavar="[WEIGHTS]")
+    Path | None, typer.Argument(help="A trained model. Default: random weights.", metavar="WEIGHTS")
 ]
 ImageSize = Annotated[int, typer.Option(help="Pixels per side, without WEIGHTS.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images in the batch.")]

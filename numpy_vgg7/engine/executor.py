@@ -66,10 +66,12 @@ class Executor:
             self._run([partial(classify, task) for task in plan.classifier])
         return plan.logits
 
-    def forward_backward(self, params: Arrays, x: Array, labels: Labels) -> Result:
-        """Loss and gradients of a batch: images (N, 1, H, W), labels (N,)."""
+    def forward_backward(
+        self, params: Arrays, x: Array, labels: Labels, run_for: RunFor = lambda images: run_kernel
+    ) -> Result:
+        """Loss and gradients of a batch: images (N, 1, H, W), labels (N,). `run_for` can time the kernels."""
         plan = self._plan(params, x, training=True)
-        return self._forward_backward(plan, x, labels)
+        return self._forward_backward(plan, x, labels, run_for=run_for)
 
     def train_step(
         self, params: Arrays, x: Array, labels: Labels, sgd: SGD, velocity: Arrays, lr_scale: float = 1.0

@@ -88,8 +88,10 @@ def summary(report: Report) -> list[str]:
         return [*lines, f"PASS: {count} tensors agree, worst relative error {worst:.1e} {bound}"]
     failed = [tensor for tensor in report.comparison.tensors if not tensor.passed]
     first = report.comparison.first_divergence
-    lines.append(f"FAIL: {len(failed)} of {count} tensors; first divergence: {first}")
-    if failed:
+    if not failed:
+        lines.append(f"FAIL: {count} tensors agree in float64, but see below")
+    else:
+        lines.append(f"FAIL: {len(failed)} of {count} tensors; first divergence: {first}")
         tensor = failed[0]
         elements = "1 element" if tensor.outside == 1 else f"{tensor.outside} elements"
         lines.append(f"  {tensor.note or f'{elements} out of bounds, worst at {tensor.worst}'}")
