@@ -18,8 +18,8 @@ ORDER = [
     {"model"},
     {"weights", "data", "environment"},
     {"training"},
-    {"parity", "plots", "bench", "estimator", "report"},
-    {"article"},
+    {"parity", "plots"},
+    {"article", "bench", "estimator", "report"},
     {"cli"},
 ]
 DEFINITION = {"functional", "network", "optim"}
