@@ -125,7 +125,7 @@ def table(runs: Sequence[Run]) -> str:
             reported = f"{REPORTED[backprop]} ({low:.0%} to {high:.0%})"
         dead = [run.dead_epoch for run in group if run.dead_epoch]
         epochs = " to ".join(str(epoch) for epoch in sorted({min(dead), max(dead)})) if dead else ""
-        when = f"{len(dead)} of {len(group)}" + (f", from epoch {epochs}" if dead else "")
+        when = f"{len(dead)} of {len(group)}" + (f", at epoch {epochs}" if dead else "")
         lines.append(
             f"| `{backprop}` | {len(group)} | {np.mean(correct):.1f} ({min(correct)} to {max(correct)})"
             f" | {pooled} | {reported} | {np.mean(unused):.1%} ({min(unused):.1%} to {max(unused):.1%})"
