@@ -37,8 +37,8 @@ def set_threads(counts: list[int]) -> None:
     """Give each of `libraries` its number of threads, from any thread of Python."""
     for library, count in zip(libraries(), counts, strict=True):
         if library.get_num_threads() != count:
-            # threadpoolctl 3.8 lets only the first thread that sets a limit change it, and ignores others. Our
-            # blocks may start and end in different threads.
+            # threadpoolctl 3.8 lets only the first thread that sets a limit change it, and ignores all
+            # others. Our blocks may start and end in different threads.
             disown = getattr(library, "clear_controlling_thread", lambda force: None)
             disown(force=True)
             library.set_num_threads(count)
