@@ -22,14 +22,15 @@ def single_threaded() -> Iterator[None]:
     with _lock:
         if not _users:
             _before[:] = [library.get_num_threads() for library in libraries()]
-            set_threads([1] * len(_before))
+            if any(count != 1 for count in _before):
+                set_threads([1] * len(_before))
         _users += 1
     try:
         yield
     finally:
         with _lock:
             _users -= 1
-            if not _users:
+            if not _users and any(count != 1 for count in _before):
                 set_threads(_before)
 
 
