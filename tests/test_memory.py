@@ -4,10 +4,12 @@
 """
 
 import json
+import os
 import sys
 
 import pytest
 
+from numpy_vgg7.engine.memory import Arena
 from tests.commands import python
 from tests.memory_use import INFERENCE, MODELS, TRAINING
 
@@ -40,3 +42,19 @@ def test_models_that_are_made_and_deleted_in_turn_leave_no_memory_behind():
     found = measured("vgg7", MODELS, [64, 13])
     early, late = found[4], found[-1]
     assert late <= early + 5, f"{early:.0f} MB after five models, {late:.0f} MB after all of them"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_does_not_write_into_the_arrays_of_its_parent():
+    array = Arena().array((4,), "float64")
+    child = os.fork()
+    if not child:
+        array[:] = 1
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert not array.any(), "memory of the engine is shared between processes"
+
+
+def test_memory_that_cannot_be_had_is_a_memory_error():
+    with pytest.raises(MemoryError, match="cannot be allocated"):
+        Arena().array((2**62,), "float64")

@@ -31,9 +31,18 @@ class Arena:
         dtype = np.dtype(dtype)
         size = -(-max(1, prod(shape)) * dtype.itemsize // CACHE_LINE) * CACHE_LINE
         if self._used + size > len(self._chunk):
-            self._chunk = np.frombuffer(mmap.mmap(-1, max(size, CHUNK)), np.uint8)
+            self._chunk = np.frombuffer(anonymous_memory(max(size, CHUNK)), np.uint8)
             self._used = 0
         start = self._used
         self._used += size
         self.size += size
         return np.ndarray(shape, dtype, self._chunk, start, order=order)
+
+
+def anonymous_memory(size: int) -> mmap.mmap:
+    """Zeroed memory that a forked process does not share with its parent. Raises MemoryError."""
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    try:
+        return mmap.mmap(-1, size, **private)
+    except (OSError, OverflowError) as error:
+        raise MemoryError(f"{size} bytes cannot be allocated") from error

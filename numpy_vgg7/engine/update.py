@@ -85,7 +85,7 @@ class FusedSGD:
         shares: int,
     ) -> None:
         self.sgd, self.groups = sgd, groups
-        self.velocity = [velocity[name] for name in params]
+        self.velocity = {name: velocity[name] for name in params}
         rates = np.empty(len(params), next(iter(params.values())).dtype)
         self.rates = {name: rates[index : index + 1] for index, name in enumerate(params)}
         arena = Arena()
@@ -103,8 +103,7 @@ class FusedSGD:
 
     def fits(self, sgd: SGD, velocity: Arrays) -> bool:
         """Whether it was bound to these."""
-        arrays = velocity.values()
-        return sgd == self.sgd and all(a is b for a, b in zip(arrays, self.velocity, strict=True))
+        return sgd == self.sgd and all(velocity[name] is v for name, v in self.velocity.items())
 
     def set_rates(self, lr_scale: float) -> None:
         """Set the learning rates of the next step."""

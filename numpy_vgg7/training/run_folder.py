@@ -44,7 +44,8 @@ class RunConfig:
         """Read the output of `to_json`. Raises ValueError, KeyError, TypeError or ConfigError."""
         record: dict[str, Any] = json.loads(text)
         model, training = json.dumps(record.pop("model")), dict(record.pop("recipe"))
-        training["augmentation"] = training.pop("motion")
+        if "motion" in training:  # absent in the oldest runs
+            training["augmentation"] = training.pop("motion")
         if not all(isinstance(value, str) for value in record.values()):
             raise ValueError("preset, data and dtype are not all strings")
         return cls(model=VGG7Config.from_json(model), training=TrainingConfig(**training), **record)
