@@ -121,7 +121,7 @@ def test_an_error_in_a_model_reaches_the_caller():
 
 
 def interrupted(work, seconds, times=1):
-    """Run `work` with KeyboardInterrupts, the first after some seconds; whether one was raised."""
+    """Run `work` with KeyboardInterrupts, the first after some seconds; whether it was raised."""
     arrived = []
 
     def interrupt(number, frame):
