@@ -25,7 +25,8 @@ def conv2d(x: Array, weight: Array, bias: Array | None = None, groups: int = 1) 
 
     out[n,o,i,j] = bias[o] + sum over c,u,v of weight[o,c,u,v] * x[n,c,i+u-1,j+v-1]
 
-    Channels are split into `groups` blocks; block k of the output sees block k of the input only.
+    That is for one group, with x = 0 outside the image. Channels are split into `groups` blocks; block k of
+    the output sees block k of the input only.
     """
     blocks = zip(np.split(windows(x), groups, axis=1), np.split(weight, groups), strict=True)
     out = [np.einsum("ncijuv,ocuv->noij", seen, kernel, optimize=True) for seen, kernel in blocks]
@@ -34,7 +35,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None = None, groups: int = 1) 
 
 
 def conv2d_backward(x: Array, weight: Array, d_out: Array, groups: int = 1) -> tuple[Array, Array, Array]:
-    """d_x, d_weight and d_bias: the sum of `conv2d` read backwards.
+    """d_x, d_weight and d_bias: the derivatives of the sum in `conv2d`.
 
     Pixel (i, j) met tap (u, v) at the output (i - u + 1, j - v + 1):
 
@@ -177,11 +178,11 @@ def cross_entropy(logits: Array, labels: Labels) -> Array:
 
 
 def cross_entropy_backward(probs: Array, labels: Labels, batch_size: int | None = None) -> Array:
-    """Softmax and cross-entropy together have a simpler gradient than either: (N, K) -> d_logits (N, K).
+    """Softmax and cross-entropy together have a simpler gradient than either alone: probs (N, K) -> (N, K).
 
-    d_logits[n,k] = (p[n,k] - [k = labels[n]]) / N
+    d_logits[n,k] = (p[n,k] - [k = labels[n]]) / N, where a condition in brackets is 1 if it holds, else 0
 
-    `batch_size` is N where `probs` holds only a part of the batch, so that the gradients of the parts add up.
+    `batch_size` is N if `probs` holds only a part of the batch, so that the gradients of the parts add up.
     """
     one_hot = np.arange(probs.shape[1]) == labels[:, None]
     return (probs - one_hot) / (batch_size or len(labels))

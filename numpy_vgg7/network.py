@@ -1,4 +1,4 @@
-"""The network: a list of layers, run forward onto a tape and backward over the tape reversed.
+"""The network: a list of layers, run forward while recording a tape, and backward over it in reverse.
 
     images -> conv1 act1 conv2 act2 pool2 -> conv3 act3 conv4 act4 pool4 -> flatten
            -> fc5 act5 fc6 act6 fc7 logits -> softmax -> loss
@@ -191,7 +191,7 @@ def layer_params(layer: Layer, params: Arrays) -> Arrays:
 
 
 # A kernel with a negative sum maps bright pixels below 0, where ReLU is dead. With many channels others take
-# over; with one or two the network would not learn at all, so these kernels start positive.
+# over; with one or two output channels the network would not learn at all, so these kernels start positive.
 FEW_CHANNELS = 2
 
 

@@ -46,7 +46,7 @@ class SGD:
     ) -> None:
         """Update `params` and `velocity` in place. A schedule passes its factor as `lr_scale`.
 
-        parameter <- parameter - lr * direction
+        parameter <- parameter - lr_scale * lr * direction
 
         `groups` holds the names in each parameter group, see `network.parameter_groups`.
         """
@@ -69,7 +69,7 @@ class SGD:
 def one_cycle(step: int, steps: int) -> float:
     """The factor on the learning rates at a step (Smith and Topin 2018).
 
-    It rises linearly to 1 over the first tenth of the steps and falls to 0 along a cosine.
+    It rises linearly to 1 over the first tenth of the steps and then falls towards 0 along a cosine.
     """
     warm_up = max(1, round(WARM_UP * steps))
     if step < warm_up:

@@ -46,7 +46,7 @@ class OuterProduct:
 
 
 def block_count(rows: int, work: int) -> int:
-    """The number of equal blocks of `rows` rows, `work` multiplications each; 1 if blocks don't help."""
+    """The number of equal blocks of `rows` rows that take `work` multiplications each; 1 for none."""
     for count in range(-(-rows * work // SMALL), rows // MIN_ROWS + 1):
         if rows % count == 0:
             return count

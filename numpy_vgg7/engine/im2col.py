@@ -11,7 +11,10 @@ from numpy_vgg7.functional import Array
 
 
 class Im2col:
-    """out[n,o,i,j] = sum over c,u,v of filter[u,v,c,o] * x[n,c,i+u-1,j+v-1], with anything in the padding."""
+    """out[n,o,i,j] = sum over c,u,v of filter[u,v,c,o] * x[n,c,i+u-1,j+v-1]
+
+    Leaves arbitrary numbers in the padding of `out`.
+    """
 
     def __init__(self, x: FeatureMaps, filters: Array, out: FeatureMaps, scratch: Scratch) -> None:
         self.seen, self.columns, matrix = _columns(x, scratch)

@@ -26,7 +26,7 @@ QUARTER = 0.25
 
 
 class LayerParams:
-    """A layer's parameters as its kernel reads them, shared by all kernels of one thread."""
+    """A layer's parameters as its kernel reads them, shared by all kernels of one task."""
 
     def __init__(self, layer: Any, params: Arrays, training: bool) -> None:
         self.weight: Any = params.get("weight")
@@ -65,7 +65,7 @@ class Kernel:
 
 
 class ConvParams(LayerParams):
-    """Filters (kernel row, kernel column, in, out) for both passes, and their Winograd transforms."""
+    """Filters (kernel row, kernel column, in, out), zero between groups, and their transforms."""
 
     def __init__(self, layer: network.Conv2d, params: Arrays, training: bool) -> None:
         super().__init__(layer, params, training)
@@ -113,7 +113,7 @@ class Conv2d(Kernel):
             self.bias_pixels = self.bias_row.reshape(-1, layer.out_channels)
 
     def bind_backward(self, d_x: FeatureMaps | None) -> None:
-        """`d_out`, the filters of the backward pass, and the gradients."""
+        """`d_out`, the convolution from `d_out` to `d_x`, and the gradients."""
         self.d_out, self.d_x = FeatureMaps(self.out.shape, self.x.dtype, self.scratch.arena), d_x
         if d_x is not None:
             params = self.params
@@ -265,7 +265,7 @@ class Linear(Kernel):
 
 
 class ActivationKernel(Kernel):
-    """An elementwise function in place. All of them are 0 at 0, so padding stays 0."""
+    """An elementwise function, in place unless stated. All are 0 at 0, so padding stays 0."""
 
     def __init__(self, layer: network.Activation, params: None, x: Data, scratch: Scratch) -> None:
         super().__init__(layer, params, x, scratch)
@@ -288,7 +288,7 @@ class ReLU(ActivationKernel):
 
     def __init__(self, layer: network.Activation, params: None, x: Data, scratch: Scratch) -> None:
         super().__init__(layer, params, x, scratch)
-        # Two arrays are compared three times as fast as an array and a number.
+        # The maximum of two arrays is faster than that of an array and a number.
         self.zeros = scratch.array("zeros", self.y.shape[1:], x.dtype)
         self.positive = scratch.array("positive", self.y.shape, np.bool_)
 

@@ -1,4 +1,4 @@
-"""The padded layout of feature maps, in which a convolution needs no copies of image patches.
+"""The padded layout of feature maps, in which the three pixels under a kernel row are adjacent.
 
 Feature maps (N, C, H, W) lie in memory as (H, N, W + 1, C): the first rows of all images side by side, then
 all second rows, and so on; within a row pixel by pixel, and the channels of a pixel side by side. A column of
