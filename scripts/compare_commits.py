@@ -55,9 +55,13 @@ def step_function(mode: str, preset: str, batch_size: int, threads: int) -> tupl
 
 def serve(mode: str, preset: str, batch_size: int, threads: int) -> None:
     """Print the milliseconds of a step for each line on standard input. The BLAS has one thread."""
-    from threadpoolctl import threadpool_limits
+    import numpy as np  # noqa: F401  (before the limit, which applies to loaded libraries only)
+    from threadpoolctl import threadpool_info, threadpool_limits
 
     with threadpool_limits(1, user_api="blas"):
+        counts = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        assert counts, "no BLAS is loaded"
+        assert set(counts) == {1}, "the BLAS is not limited, which is unfair to commits that do not limit it"
         step, steps = step_function(mode, preset, batch_size, threads)
         for _ in sys.stdin:
             start = perf_counter()

@@ -22,7 +22,7 @@ def training_memory(module: str, threads: int) -> float | None:
 
 
 def import_ratio(rounds: int = ROUNDS) -> float:
-    """The time of `import numpy_vgg7` in units of that of `import numpy`: medians of processes in turn."""
+    """The time of `import numpy_vgg7` relative to `import numpy`: medians over processes in turn."""
     seconds: dict[str, list[float]] = {"numpy_vgg7": [], "numpy": []}
     for _ in range(rounds):
         for name, values in seconds.items():

@@ -1,8 +1,8 @@
 """How time is measured: every contender in a process of its own, in turn, and the median of each.
 
 In one process they would share more than the machine: the memory allocator learns from what others do (eager
-PyTorch takes a third less time beside a compiled one), and threads that wait for work by spinning take the
-cores of whoever comes next.
+PyTorch takes a third less time beside a compiled one), and threads that spin while they wait for work
+slow down the next contender.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,8 +21,8 @@ from numpy_vgg7.errors import BenchError
 
 ROUNDS = 20
 WARM_UP = 2  # rounds
-# Seconds of steps before the one that is timed. After a rest, a core takes some milliseconds to be quick
-# again; and who steps all day, as in a training, is as fast as after a run-up.
+# Seconds of steps before the one that is timed. An idle core needs some milliseconds to reach its full
+# clock rate, and a training never idles.
 RUN_UP = 0.1
 
 PEERS = ("eager", "channels_last", "compile")  # PyTorch in three forms
@@ -35,7 +35,7 @@ Contender = Callable[[Row, int], AbstractContextManager[Turn | None]]
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds a step, medians; a peer that did not run has none."""
+    """Median milliseconds per step. A peer that did not run is missing."""
 
     row: Row
     ours: float
@@ -43,16 +43,16 @@ class Times:
 
     @property
     def ratio_eager(self) -> float | None:
-        """Eager PyTorch's time in units of ours."""
+        """Eager PyTorch's time divided by ours."""
         return self.peers["eager"] / self.ours if "eager" in self.peers else None
 
     @property
     def ratio_best(self) -> float | None:
-        """The best peer's time in units of ours."""
+        """The best peer's time divided by ours."""
         return min(self.peers.values()) / self.ours if self.peers else None
 
     def peak_fraction(self, peak: float) -> float:
-        """Our arithmetic a second as a share of `peak`, in FLOP/s."""
+        """Our arithmetic per second as a fraction of `peak`, in FLOP/s."""
         return self.row.flops / (1e-3 * self.ours) / peak
 
 

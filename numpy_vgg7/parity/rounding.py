@@ -28,7 +28,7 @@ class Rounding(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """Our error in units of the peer's, or of one unit in the last place where that is more."""
+        """Our error divided by the peer's, or by one unit in the last place if that is larger."""
         return self.ours / max(self.peers, 2 * UNIT)
 
     @property

@@ -23,10 +23,10 @@ COMPLEX_STEP_DIRECTIONS = 4
 # 1,000 steps of SGD, float64, relative to the largest element of a parameter: 1e-14 to 1e-13.
 TRAJECTORY64 = 1e-10
 
-# float32: the root mean square error of the product against float64, in units of PyTorch's (or of one
-# unit in the last place, where PyTorch's is smaller). The goal at batch 64 is 2 on every tensor (1.97 was
+# float32: the root mean square error of the engine against float64, divided by PyTorch's (or by one unit
+# in the last place if PyTorch's is smaller). The goal at batch 64 is 2 on every tensor (1.97 was
 # measured) and 1 on the median (0.9 to 1.1).
-# On tensors of a few elements the ratio is luck, up to 3.5 in 60 small networks; arithmetic that is
+# On tensors of a few elements the ratio varies widely, up to 3.5 in 60 small networks; arithmetic that is
 # carried out badly (with intermediate results in half precision) is at 100 and more.
 LANE32 = 16.0
 
