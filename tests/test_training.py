@@ -10,10 +10,12 @@ import time
 import numpy as np
 import pytest
 
-from numpy_vgg7 import VGG7
+from numpy_vgg7 import VGG7, VGG7Config
 from numpy_vgg7.data import load, split
 from numpy_vgg7.optim import one_cycle
+from numpy_vgg7.training.config import TrainingConfig
 from numpy_vgg7.training.loop import score
+from numpy_vgg7.training.run_folder import RunConfig
 from tests.commands import ROOT, numpy_vgg7
 
 
@@ -156,3 +158,11 @@ def test_the_schedule_rises_to_one_and_falls_to_zero():
     assert factors.index(1.0) in (9, 10)
     assert factors[-1] < 0.001
     assert one_cycle(0, 1) == 1
+
+
+def test_the_config_of_a_run_from_before_named_augmentations_can_be_read():
+    config = RunConfig("vgg7", "digits", "float32", VGG7Config(), TrainingConfig(augmentation="strong"))
+    assert RunConfig.from_json(config.to_json().encode()) == config
+    record = json.loads(config.to_json())
+    del record["recipe"]["motion"]
+    assert RunConfig.from_json(json.dumps(record).encode()).training == TrainingConfig()
