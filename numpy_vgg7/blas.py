@@ -1,7 +1,5 @@
 """The threads of the BLAS that NumPy calls."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -11,23 +9,26 @@ _users = 0
 _before: list[int] = []
 
 
-@contextmanager
-def single_threaded() -> Iterator[None]:
+class single_threaded:  # noqa: N801 - used like a function
     """The BLAS with one thread inside a block: the engine has threads of its own.
 
     Two levels of threads get in each other's way, on a busy machine by a factor of ten. Blocks may overlap in
     several threads; when the last one ends, the BLAS has as many threads as before the first.
     """
-    global _users
-    with _lock:
-        if not _users:
-            _before[:] = [library.get_num_threads() for library in libraries()]
-            if any(count != 1 for count in _before):
-                set_threads([1] * len(_before))
-        _users += 1
-    try:
-        yield
-    finally:
+
+    # A class, since a generator would cost a single image some percent of its time.
+
+    def __enter__(self) -> None:
+        global _users
+        with _lock:
+            if not _users:
+                _before[:] = [library.get_num_threads() for library in libraries()]
+                if any(count != 1 for count in _before):
+                    set_threads([1] * len(_before))
+            _users += 1
+
+    def __exit__(self, *exception: object) -> None:
+        global _users
         with _lock:
             _users -= 1
             if not _users and any(count != 1 for count in _before):

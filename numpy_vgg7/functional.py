@@ -21,7 +21,9 @@ Labels = np.ndarray[tuple[Any, ...], np.dtype[np.integer[Any]]]
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None = None, groups: int = 1) -> Array:
-    """Cross-correlate: x (N, C, H, W), weight (O, C/groups, 3, 3), bias (O,) -> (N, O, H, W).
+    """Convolve: x (N, C, H, W), weight (O, C/groups, 3, 3), bias (O,) -> (N, O, H, W).
+
+    The kernel is not flipped; strictly, this is cross-correlation, which deep learning calls convolution.
 
     out[n,o,i,j] = bias[o] + sum over c,u,v of weight[o,c,u,v] * x[n,c,i+u-1,j+v-1]
 
@@ -43,7 +45,7 @@ def conv2d_backward(x: Array, weight: Array, d_out: Array, groups: int = 1) -> t
     d_weight[o,c,u,v] = sum over n,i,j of d_out[n,o,i,j] * x[n,c,i+u-1,j+v-1]
     d_bias[o]         = sum over n,i,j of d_out[n,o,i,j]
 
-    The first is a cross-correlation again, with another kernel. Only the kernel is rotated; d_x is not.
+    The first is `conv2d` again, of d_out with a rotated kernel. Only the kernel is rotated; d_x is not.
     """
     d_x = conv2d(d_out, rotated_and_exchanged(weight, groups), groups=groups)
     blocks = zip(np.split(windows(x), groups, axis=1), np.split(d_out, groups, axis=1), strict=True)

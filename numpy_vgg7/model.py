@@ -1,7 +1,5 @@
 """VGG7, the model a user holds."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -65,12 +63,6 @@ class VGG7:
     def _executor(self) -> Executor:
         return Executor(self.layers, self.threads)
 
-    @contextmanager
-    def _running(self) -> Iterator[Executor]:
-        """The executor, for one caller at a time."""
-        with self._lock, blas.single_threaded():
-            yield self._executor
-
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles have an executor and a lock of their own."""
         return {key: value for key, value in vars(self).items() if key not in ("_executor", "_lock")}
@@ -96,8 +88,8 @@ class VGG7:
     def loss_and_gradients(self, images: Array, labels: Array) -> tuple[float, Arrays]:
         """The mean cross-entropy of a batch and its gradients, keyed like `params`."""
         x, labels = self._batch(images, labels)
-        with self._running() as executor:
-            result = executor.forward_backward(self.params, x, labels)
+        with self._lock, blas.single_threaded():
+            result = self._executor.forward_backward(self.params, x, labels)
             gradients = materialize(result.gradients)
             return float(result.loss), {name: np.array(gradients[name], order="C") for name in self.params}
 
@@ -107,28 +99,28 @@ class VGG7:
         The names are those of `network.trace`, which computes the same by the definition.
         """
         x, labels = self._batch(images, labels)
-        with self._running() as executor:
-            return executor.trace(self.params, x, labels)
+        with self._lock, blas.single_threaded():
+            return self._executor.trace(self.params, x, labels)
 
     def forward(self, x: Array) -> Array:
         """`logits` for callers whose images (N, 1, H, W) are already checked."""
-        with self._running() as executor:
-            return executor.logits(self.params, x).copy()
+        with self._lock, blas.single_threaded():
+            return self._executor.logits(self.params, x).copy()
 
     def forward_backward(self, x: Array, labels: Labels) -> Result:
         """Loss and gradients for callers whose images and labels are already checked.
 
         The arrays of the result are overwritten by the next call of any method.
         """
-        with self._running() as executor:
-            return executor.forward_backward(self.params, x, labels)
+        with self._lock, blas.single_threaded():
+            return self._executor.forward_backward(self.params, x, labels)
 
     def train_step(
         self, x: Array, labels: Labels, sgd: SGD, velocity: Arrays, lr_scale: float = 1.0
     ) -> Result:
         """`forward_backward` and one step of `sgd`. Changes `params` and `velocity`."""
-        with self._running() as executor:
-            return executor.train_step(self.params, x, labels, sgd, velocity, lr_scale)
+        with self._lock, blas.single_threaded():
+            return self._executor.train_step(self.params, x, labels, sgd, velocity, lr_scale)
 
     def release(self) -> None:
         """Return the memory that batches have used to the system."""

@@ -3,7 +3,8 @@
     images -> conv1 act1 conv2 act2 pool2 -> conv3 act3 conv4 act4 pool4 -> flatten
            -> fc5 act5 fc6 act6 fc7 logits -> softmax -> loss
 
-A layer and its output have the same name. Parameters are named as in PyTorch: "conv1.weight", "fc7.bias".
+A layer and its output have the same name; the last activation is called "logits". Parameters are named as in
+PyTorch: "conv1.weight", "fc7.bias".
 """
 
 from collections.abc import Callable, Sequence
@@ -136,8 +137,8 @@ class Activation(Layer):
 Layers = Sequence[Layer]
 
 
-class Step(NamedTuple):
-    """One layer's entry on the tape."""
+class TapeEntry(NamedTuple):
+    """What `forward` keeps of one layer for `backward`: its input and its output."""
 
     layer: Layer
     x: Array
@@ -198,8 +199,9 @@ FEW_CHANNELS = 2
 def initial_params(layers: Layers, seed: int, dtype: str = "float32") -> Arrays:
     """Normal weights with standard deviation gain / sqrt(fan_in), zero biases.
 
-    The gain is that of the activation after the layer. Weights are drawn in float64 in forward order and then
-    rounded, so that both dtypes start from the same numbers.
+    The gain is that of the activation after the layer. A convolution with at most FEW_CHANNELS outputs gets
+    absolute values. Weights are drawn in float64 in forward order and then rounded, so that both dtypes start
+    from the same numbers.
     """
     rng = np.random.default_rng(seed)
     params: Arrays = {}
@@ -215,28 +217,29 @@ def initial_params(layers: Layers, seed: int, dtype: str = "float32") -> Arrays:
     return params
 
 
-def forward(layers: Layers, params: Arrays, x: Array) -> list[Step]:
+def forward(layers: Layers, params: Arrays, x: Array) -> list[TapeEntry]:
     """Run `x` through the layers; the tape holds the input and output of each, the logits last."""
     tape = []
     for layer in layers:
         out = layer.forward(layer_params(layer, params), x)
-        tape.append(Step(layer, x, out))
+        tape.append(TapeEntry(layer, x, out))
         x = out
     return tape
 
 
-def backward(tape: Sequence[Step], params: Arrays, d_out: Array) -> tuple[Arrays, Arrays]:
+def backward(tape: Sequence[TapeEntry], params: Arrays, d_out: Array) -> tuple[Arrays, Arrays]:
     """Go back over the tape, starting with `d_out`, the gradient with respect to the last output.
 
-    Returns the gradients of the activations, by layer name and "input", and those of the parameters.
+    Returns two dictionaries of gradients: with respect to the output of every layer, by its name, and to the
+    "input"; and with respect to every parameter.
     """
-    d_activations: Arrays = {}
+    d_outputs: Arrays = {}
     gradients: Arrays = {}
     for layer, x, out in reversed(tape):
-        d_activations[layer.name] = d_out
+        d_outputs[layer.name] = d_out
         d_out, d_params = layer.backward(layer_params(layer, params), x, out, d_out)
         gradients |= {f"{layer.name}.{key}": d_params[key] for key in layer.shapes()}
-    return d_activations | {"input": d_out}, gradients
+    return d_outputs | {"input": d_out}, gradients
 
 
 def loss_and_gradients(layers: Layers, params: Arrays, images: Array, labels: Labels) -> tuple[float, Arrays]:
@@ -254,10 +257,10 @@ def loss_and_gradients(layers: Layers, params: Arrays, images: Array, labels: La
 def trace(layers: Layers, params: Arrays, images: Array, labels: Labels) -> Arrays:
     """Everything that one batch computes, by the names and in the order of `trace_names`."""
     tape = forward(layers, params, images)
-    values = params | {"input": images} | {step.layer.name: step.out for step in tape}
+    values = params | {"input": images} | {entry.layer.name: entry.out for entry in tape}
     values["probs"], values["loss"] = F.softmax(values["logits"]), F.cross_entropy(values["logits"], labels)
-    d_activations, gradients = backward(tape, params, F.cross_entropy_backward(values["probs"], labels))
-    found = values | {f"{name}.grad": d for name, d in (d_activations | gradients).items()}
+    d_outputs, gradients = backward(tape, params, F.cross_entropy_backward(values["probs"], labels))
+    found = values | {f"{name}.grad": d for name, d in (d_outputs | gradients).items()}
     return {name: found[name].copy() for name in trace_names(layers)}
 
 

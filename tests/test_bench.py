@@ -42,7 +42,7 @@ def test_without_a_peer_its_figures_are_null(found):
 
 
 def test_import_and_memory_are_measured_in_processes_of_their_own(found):
-    assert found["import_ratio"] > 0
+    assert found["import_ratio"] >= 0.9  # VGG7 needs NumPy, so less would measure something else
     assert 20 < found["memory"]["ours_mb"] < 2000
 
 

@@ -84,7 +84,7 @@ def summary(report: Report) -> list[str]:
     return [
         f"BLAS {report.blas['name']}, kernel {report.blas['kernel']}: SGEMM {report.peak / 1e9:.0f} GFLOP/s",
         f"memory of a training process: {ours or '-'}" + (f", PyTorch {torch}" if torch else ""),
-        f"import numpy_vgg7 takes {report.import_ratio:.2f} times as long as import numpy",
+        f"from numpy_vgg7 import VGG7 takes {report.import_ratio:.2f} times as long as import numpy",
     ]
 
 

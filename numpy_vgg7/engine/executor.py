@@ -5,8 +5,7 @@ added up in the order of the images, so no result depends on the scheduling.
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import is_
 from typing import NamedTuple
@@ -57,9 +56,9 @@ class Executor:
         plan = self._plan(params, x, training=False)
 
         def classify(task: Task) -> None:
-            ((images, part),) = task.parts
-            part.forward()
-            np.copyto(plan.logits[images], part.out)
+            (part,) = task.parts
+            part.plan.forward()
+            np.copyto(plan.logits[part.images], part.plan.out)
 
         with small_buffers():
             self._run([partial(_features_forward, plan, task, x) for task in plan.features])
@@ -104,7 +103,7 @@ class Executor:
         recorder = Recorder()
         result = self._forward_backward(plan, x, labels, run_for=recorder.run_for)
         gradients = {name: np.array(g) for name, g in materialize(result.gradients).items()}
-        d_first = [(images.start, part.d_x) for task in plan.features for images, part in task.parts]
+        d_first = [(part.images.start, part.plan.d_x) for task in plan.features for part in task.parts]
         recorder.add("input.grad", [(start, as_nchw(d_x)) for start, d_x in d_first])
         found = params | recorder.joined() | {f"{name}.grad": g for name, g in gradients.items()}
         found |= {"input": x, "probs": result.probs, "loss": result.loss}
@@ -122,12 +121,12 @@ class Executor:
             self.release()
             self._params = current
         key = x.shape, training
-        plan = self._plans.pop(key, None)
-        if plan is None:
-            plan = self._new_plan(params, x, training)
-        self._plans[key] = plan
-        self._limit_memory()
-        return plan
+        if key in self._plans:
+            self._plans.move_to_end(key)
+        else:
+            self._plans[key] = self._new_plan(params, x, training)
+            self._limit_memory()
+        return self._plans[key]
 
     def _new_plan(self, params: Arrays, x: Array, training: bool, to_input: bool = False) -> BatchPlan:
         return BatchPlan(self._layers, params, x.shape, self._threads, training, to_input, self._kernels)
@@ -151,22 +150,24 @@ class Executor:
         """The three rounds. `beside` holds tasks that need the classifier's gradients, for the last round."""
 
         def classify(task: Task) -> None:
-            ((images, part),) = task.parts
-            part.forward(run_for(images))
-            np.copyto(plan.logits[images], part.out)
-            plan.probs[images] = functional.softmax(plan.logits[images])
-            d_logits = functional.cross_entropy_backward(plan.probs[images], labels[images], len(labels))
-            np.copyto(part.d_out, d_logits)
-            part.backward(run_for(images))
-            np.copyto(plan.d_flat[images], part.d_x)
-            _keep_factors(part.kernels, plan.factors, images)
+            (part,) = task.parts
+            part.plan.forward(run_for(part.images))
+            np.copyto(plan.logits[part.images], part.plan.out)
+            plan.probs[part.images] = functional.softmax(plan.logits[part.images])
+            d_logits = functional.cross_entropy_backward(
+                plan.probs[part.images], labels[part.images], len(labels)
+            )
+            np.copyto(part.plan.d_out, d_logits)
+            part.plan.backward(run_for(part.images))
+            np.copyto(plan.d_flat[part.images], part.plan.d_x)
+            _keep_factors(part.plan.kernels, plan.factors, part.images)
 
         def features_backward(task: Task) -> None:
-            for images, part in task.parts:
-                np.copyto(part.d_out, plan.d_flat[images])
-                part.backward(run_for(images))
-                if part is not task.parts[0].plan:
-                    add_gradients(task.parts[0].plan.gradients, part.gradients)
+            for part in task.parts:
+                np.copyto(part.plan.d_out, plan.d_flat[part.images])
+                part.plan.backward(run_for(part.images))
+                if part is not task.parts[0]:
+                    add_gradients(task.parts[0].plan.gradients, part.plan.gradients)
 
         with small_buffers():
             self._run([partial(_features_forward, plan, task, x, run_for) for task in plan.features])
@@ -183,24 +184,24 @@ class Executor:
             run_in_order(tasks)
 
 
-@contextmanager
-def small_buffers() -> Iterator[None]:
+class small_buffers:  # noqa: N801 - used like a function
     """NumPy with buffers of BUFFER_SIZE numbers inside a block, in this thread and in the workers it uses."""
-    before = np.setbufsize(BUFFER_SIZE)
-    try:
-        yield
-    finally:
-        np.setbufsize(before)
+
+    def __enter__(self) -> None:
+        self.before = np.setbufsize(BUFFER_SIZE)
+
+    def __exit__(self, *exception: object) -> None:
+        np.setbufsize(self.before)
 
 
 def _features_forward(
     plan: BatchPlan, task: Task, x: Array, run_for: RunFor = lambda images: run_kernel
 ) -> None:
     task.prepare()
-    for images, part in task.parts:
-        np.copyto(part.x.nchw, x[images])
-        part.forward(run_for(images))
-        np.copyto(plan.flat[images], part.out)
+    for part in task.parts:
+        np.copyto(part.plan.x.nchw, x[part.images])
+        part.plan.forward(run_for(part.images))
+        np.copyto(plan.flat[part.images], part.plan.out)
 
 
 def _keep_factors(kernels: Sequence[Kernel], factors: dict[str, FactoredGradient], images: slice) -> None:
