@@ -1,4 +1,4 @@
-"""The threads of the BLAS that NumPy calls."""
+"""The BLAS that NumPy calls: its kernel and its threads."""
 
 from functools import cache
 from threading import Lock
@@ -33,6 +33,11 @@ class single_threaded:  # noqa: N801 - used like a function
             _users -= 1
             if not _users and any(count != 1 for count in _before):
                 set_threads(_before)
+
+
+def kernel() -> str | None:
+    """The processor family that the BLAS computes for, as OpenBLAS names it: "Haswell", "SkylakeX"."""
+    return next((library.architecture for library in libraries() if hasattr(library, "architecture")), None)
 
 
 def set_threads(counts: list[int]) -> None:

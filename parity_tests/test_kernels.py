@@ -1,13 +1,15 @@
 """Each kernel of the engine alone, with random upstream gradients, against the function that it speeds up."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
-from numpy_vgg7 import functional, network
-from numpy_vgg7.engine import kernels
-from numpy_vgg7.engine.gemm import SMALL, FactoredGradient, Gemm, OuterProduct, block_count
+from numpy_vgg7 import blas, functional, network
+from numpy_vgg7.engine import gemm, kernels
+from numpy_vgg7.engine.gemm import IN_PLACE_KERNELS, SMALL, FactoredGradient, Gemm, OuterProduct, block_count
 from numpy_vgg7.engine.im2col import Im2col, Im2colWeightGradient
 from numpy_vgg7.engine.kernels import KERNELS, kernel_of
 from numpy_vgg7.engine.layout import FeatureMaps, Scratch
@@ -252,6 +254,14 @@ def test_winograd_is_used_where_rows_come_in_pairs_and_there_are_channels():
         assert all(applies(np.empty((3, 3, size[1], size[2])), size[3]) == expected for size in sizes)
 
 
+@pytest.fixture(params=[SMALL, math.inf], ids=["blocks", "whole"])
+def limit(request, monkeypatch):
+    """The limit of a block on a processor with small products in place, and on any other."""
+    monkeypatch.setattr(gemm, "block_limit", lambda: request.param)
+    return request.param
+
+
+@pytest.mark.usefixtures("limit")
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize(
     "shape", [(512, 1024, 64), (509, 1024, 64), (1024, 64, 512), (7, 1024, 640), (1, 5, 3)], ids=str
@@ -269,12 +279,23 @@ def test_a_blocked_product_is_the_product(shape, order):
     assert_agrees(out[0], left[1] @ right[1], "out")
 
 
-def test_large_products_are_cut_into_equal_blocks():
-    assert block_count(512, 1024 * 64) > 1
+def test_large_products_are_cut_into_equal_blocks(limit):
+    assert (block_count(512, 1024 * 64) > 1) == (limit == SMALL)
     for rows, work in ((512, 65536), (1024, 32768), (96, 40000), (7, 10**6), (509, 65536), (4, 10)):
         count = block_count(rows, work)
         assert rows % count == 0
         assert count == 1 or rows // count * work <= SMALL
+
+
+@pytest.mark.parametrize("kernel", ["SkylakeX", "Haswell", "Zen", "neoversen1", None])
+def test_products_are_cut_only_for_a_blas_that_multiplies_small_ones_in_place(kernel, monkeypatch):
+    monkeypatch.setattr(blas, "kernel", lambda: kernel)
+    assert gemm.block_limit.__wrapped__() == (SMALL if kernel in IN_PLACE_KERNELS else math.inf)
+
+
+def test_the_kernel_of_the_blas_is_the_one_that_threadpoolctl_names():
+    found = [info.get("architecture") for info in threadpool_info() if "numpy" in info["filepath"]]
+    assert blas.kernel() == found[0]
 
 
 @pytest.mark.parametrize("n", [1, 2, 9])

@@ -1,15 +1,25 @@
 """Products of matrices, in blocks of a size at which the BLAS is fastest."""
 
+from functools import cache
+from math import ceil, inf
 from typing import NamedTuple
 
 import numpy as np
 
+from numpy_vgg7 import blas
 from numpy_vgg7.functional import Array
 
-# OpenBLAS multiplies small matrices where they lie. Larger ones it copies first, which takes a quarter to a
-# half of the time if one of them is thin. Its limit is 10^6 multiplications.
-SMALL = 950_000
+# With these kernels, OpenBLAS multiplies small matrices where they lie. Larger ones, and with other kernels
+# all of them, it copies first, which takes a quarter to a half of the time if one of them is thin.
+IN_PLACE_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
+SMALL = 950_000  # multiplications; the limit is 10^6
 MIN_ROWS = 4  # of a block
+
+
+@cache
+def block_limit() -> float:
+    """Multiplications in a block. Without an advantage of small products, a block is the whole product."""
+    return SMALL if blas.kernel() in IN_PLACE_KERNELS else inf
 
 
 class Gemm:
@@ -47,7 +57,8 @@ class OuterProduct:
 
 def block_count(rows: int, work: int) -> int:
     """The number of equal blocks of `rows` rows that take `work` multiplications each; 1 for none."""
-    for count in range(-(-rows * work // SMALL), rows // MIN_ROWS + 1):
+    least = max(1, ceil(rows * work / block_limit()))
+    for count in range(least, rows // MIN_ROWS + 1):
         if rows % count == 0:
             return count
     return 1

@@ -187,13 +187,14 @@ class AvgPool2d(Kernel):
         self.averages, self.inside = sums[:, :, 0:width:2], self.out.pixels[:, :, :-1]
 
     def bind_backward(self, d_x: FeatureMaps) -> None:
-        """`d_out`, and the four pixels of every window."""
+        """`d_out`, and for each pixel of `d_x` the window that it belongs to."""
         self.d_out, self.d_x = FeatureMaps(self.out.shape, self.x.dtype, self.scratch.arena), d_x
-        self.quarter = self.scratch.array(
-            f"{self.layer.name} backward", self.d_out.pixels.shape, self.x.dtype
-        )
-        inside = d_x.pixels[:, :, :-1]
-        self.corners = [inside[row::2, :, column::2] for row in (0, 1) for column in (0, 1)]
+        d_pixels = self.d_out.pixels
+        self.quarter = self.scratch.array(f"{self.layer.name} backward", d_pixels.shape, self.x.dtype)
+        windows = np.arange(d_pixels[..., 0].size).reshape(d_pixels.shape[:-1]).repeat(2, axis=0)
+        # The padding belongs to the padding.
+        self.window_of = np.concatenate([windows[..., :-1].repeat(2, axis=2), windows[..., -1:]], axis=2)
+        self.quarters = self.quarter.reshape(-1, self.quarter.shape[-1])
 
     def forward(self) -> None:
         """out[i,j] = (x[2i,2j] + x[2i,2j+1] + x[2i+1,2j] + x[2i+1,2j+1]) / 4"""
@@ -205,8 +206,7 @@ class AvgPool2d(Kernel):
     def backward_input(self) -> None:
         """d_x = d_out / 4 in all four pixels"""
         np.multiply(self.d_out.pixels, QUARTER, self.quarter)
-        for corner in self.corners:
-            np.copyto(corner, self.quarter[:, :, :-1])
+        np.take(self.quarters, self.window_of, 0, self.d_x.pixels, "clip")  # the default copies first
 
 
 class Flatten(Kernel):
