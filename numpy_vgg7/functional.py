@@ -37,15 +37,17 @@ def conv2d(x: Array, weight: Array, bias: Array | None = None, groups: int = 1) 
 
 
 def conv2d_backward(x: Array, weight: Array, d_out: Array, groups: int = 1) -> tuple[Array, Array, Array]:
-    """d_x, d_weight and d_bias: the derivatives of the sum in `conv2d`.
+    """d_x, d_weight and d_bias by the chain rule, of the shapes of x, weight and bias; d_out (N, O, H, W).
 
-    Pixel (i, j) met tap (u, v) at the output (i - u + 1, j - v + 1):
+    For one group, with x and d_out = 0 outside the image. Pixel (i, j) of x is multiplied by weight (u, v) to
+    give output pixel (i - u + 1, j - v + 1), hence:
 
     d_x[n,c,i,j]      = sum over o,u,v of weight[o,c,u,v] * d_out[n,o,i-u+1,j-v+1]
     d_weight[o,c,u,v] = sum over n,i,j of d_out[n,o,i,j] * x[n,c,i+u-1,j+v-1]
     d_bias[o]         = sum over n,i,j of d_out[n,o,i,j]
 
-    The first is `conv2d` again, of d_out with a rotated kernel. Only the kernel is rotated; d_x is not.
+    The first is `conv2d` again: of d_out, with the kernel rotated by 180 degrees and its channels exchanged.
+    The result is not rotated back.
     """
     d_x = conv2d(d_out, rotated_and_exchanged(weight, groups), groups=groups)
     blocks = zip(np.split(windows(x), groups, axis=1), np.split(d_out, groups, axis=1), strict=True)
@@ -78,7 +80,7 @@ def avg_pool2d(x: Array) -> Array:
 
 
 def avg_pool2d_backward(d_out: Array) -> Array:
-    """Each of the four pixels carried a quarter of the output: (N, C, H, W) -> (N, C, 2H, 2W)."""
+    """Each of the four pixels gets a quarter of d_out: (N, C, H/2, W/2) -> (N, C, H, W)."""
     return d_out.repeat(2, axis=2).repeat(2, axis=3) / 4
 
 
@@ -180,11 +182,11 @@ def cross_entropy(logits: Array, labels: Labels) -> Array:
 
 
 def cross_entropy_backward(probs: Array, labels: Labels, batch_size: int | None = None) -> Array:
-    """Softmax and cross-entropy together have a simpler gradient than either alone: probs (N, K) -> (N, K).
+    """The gradient with respect to the logits, through the softmax: probs (N, K) -> (N, K).
 
-    d_logits[n,k] = (p[n,k] - [k = labels[n]]) / N, where a condition in brackets is 1 if it holds, else 0
+    d_logits[n,k] = (p[n,k] - [k = labels[n]]) / batch_size, where [condition] is 1 if it holds, else 0
 
-    `batch_size` is N if `probs` holds only a part of the batch, so that the gradients of the parts add up.
+    `batch_size` is N unless `probs` holds only a part of a batch; then the gradients of the parts add up.
     """
     one_hot = np.arange(probs.shape[1]) == labels[:, None]
     return (probs - one_hot) / (batch_size or len(labels))

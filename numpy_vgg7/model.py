@@ -110,7 +110,7 @@ class VGG7:
     def forward_backward(self, x: Array, labels: Labels) -> Result:
         """Loss and gradients for callers whose images and labels are already checked.
 
-        The arrays of the result are overwritten by the next call of any method.
+        The arrays of the result may be overwritten by the next call of any method.
         """
         with self._lock, blas.single_threaded():
             return self._executor.forward_backward(self.params, x, labels)

@@ -41,7 +41,7 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class Layer:
-    """A name and hyperparameters. Parameters are passed in by key: "weight", "bias"."""
+    """A name and hyperparameters. Parameters are passed in by key: "weight", not "conv1.weight"."""
 
     name: str
 
@@ -54,7 +54,7 @@ class Layer:
         raise NotImplementedError
 
     def backward(self, params: Arrays, x: Array, out: Array, d_out: Array) -> tuple[Array, Arrays]:
-        """The gradients with respect to the input and, by key, the parameters."""
+        """The gradients with respect to the input and, by key, the parameters; other keys are ignored."""
         raise NotImplementedError
 
 

@@ -15,7 +15,7 @@ WARM_UP = 0.1  # share of all steps
 class SGD:
     """The settings of the optimizer. Its memory, the velocity, belongs to the caller.
 
-    Learning rates are per step, one for each parameter group: `lr_conv` for the convolutions and `lr_fc` for
+    There is one learning rate for each parameter group: `lr_conv` for the convolutions and `lr_fc` for
     the fully connected layers. `weight_decay` adds weight_decay * parameter to every gradient, biases
     included. The rules are those of `torch.optim.SGD` (Sutskever et al. 2013 for momentum and Nesterov's
     variant).
@@ -48,14 +48,14 @@ class SGD:
 
         parameter <- parameter - lr_scale * lr * direction
 
-        `groups` holds the names in each parameter group, see `network.parameter_groups`.
+        `groups` is `network.parameter_groups(layers)`: the names of the parameters with each learning rate.
         """
         for name, lr in self.learning_rates(groups).items():
             direction, velocity[name][...] = self.direction(params[name], gradients[name], velocity[name])
             params[name] -= lr_scale * lr * direction
 
     def direction(self, parameter: Array, gradient: Array, velocity: Array) -> tuple[Array, Array]:
-        """The direction of a step and the new velocity.
+        """What a step subtracts, before the factor of the learning rate, and the new velocity.
 
         g <- gradient + weight_decay * parameter
         v <- momentum * v + g

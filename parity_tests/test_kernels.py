@@ -231,7 +231,7 @@ def test_winograd_and_its_weight_gradient_agree_with_the_definition(size):
     out, d_filters = FeatureMaps(d_out.shape, x.dtype, scratch.arena), np.full_like(filters, np.nan)
     transform = FilterTransform(filters)
     transform()
-    Winograd(x_maps, transform.g, out, scratch)()
+    Winograd(x_maps, transform.transformed, out, scratch)()
     assert_agrees(out.nchw, functional.conv2d(x, weight), "out")
     WinogradWeightGradient(x_maps, d_maps, d_filters, scratch)()
     assert_agrees(
@@ -246,7 +246,7 @@ def test_the_filter_transform_is_that_of_lavin_and_gray():
     g0, g1, g2 = filters.reshape(3, 21, 5)
     expected = g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2
     for index, g in enumerate(expected):
-        assert_agrees(transform.g[index], g, f"g[{index}]")
+        assert_agrees(transform.transformed[index], g, f"g[{index}]")
 
 
 def test_winograd_is_used_where_rows_come_in_pairs_and_there_are_channels():

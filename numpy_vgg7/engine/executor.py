@@ -1,7 +1,8 @@
-"""Runs batches: the features forward, the classifier forward and backward, the features backward.
+"""Runs batches in three rounds: the features (the layers up to `Flatten`) forward, the classifier (the other
+layers) forward and backward, the features backward. Inference is the forward part of the first two.
 
-In each of these three rounds, threads take tasks, a range of images each. What several tasks contribute to is
-added up in the order of the images, so no result depends on the scheduling.
+In each round, threads take tasks, a range of images each. The gradients of several tasks are added up in the
+order of the images, so no result depends on the scheduling.
 """
 
 from collections import OrderedDict, defaultdict
@@ -34,7 +35,7 @@ RunFor = Callable[[slice], Run]  # how to run the kernels for some images
 
 
 class Result(NamedTuple):
-    """What a batch gives. The arrays belong to the executor and change with its next call."""
+    """What a batch gives. The arrays belong to the executor and may change with its next call."""
 
     loss: Array  # a scalar: the mean cross-entropy
     probs: Array  # (N, classes)
@@ -77,7 +78,7 @@ class Executor:
     ) -> Result:
         """`forward_backward` and a step of `sgd`, which changes `params` and `velocity`.
 
-        Where several tasks share the classifier, its weights are updated beside the features' backward pass.
+        Where several tasks share the classifier, its weights are updated during the features' backward pass.
         """
         plan = self._plan(params, x, training=True)
         update = plan.update
@@ -86,11 +87,11 @@ class Executor:
             update = FusedSGD(sgd, params, plan.gradients, velocity, self._groups, shares)
             plan.update = update
         update.set_rates(lr_scale)
-        beside = len(plan.classifier) > 1
-        result = self._forward_backward(plan, x, labels, update.fc_tasks() if beside else [])
+        concurrent = len(plan.classifier) > 1
+        result = self._forward_backward(plan, x, labels, update.fc_tasks() if concurrent else [])
         with small_buffers():
             step(update.conv)
-            if not beside:
+            if not concurrent:
                 run_in_order(update.fc_tasks())
         return result
 
@@ -144,10 +145,10 @@ class Executor:
         plan: BatchPlan,
         x: Array,
         labels: Labels,
-        beside: Sequence[Work] = (),
+        extra_tasks: Sequence[Work] = (),
         run_for: RunFor = lambda images: run_kernel,
     ) -> Result:
-        """The three rounds. `beside` holds tasks that need the classifier's gradients, for the last round."""
+        """The three rounds. `extra_tasks` need the classifier's gradients and run in the last round."""
 
         def classify(task: Task) -> None:
             (part,) = task.parts
@@ -173,7 +174,7 @@ class Executor:
             self._run([partial(_features_forward, plan, task, x, run_for) for task in plan.features])
             self._run([partial(classify, task) for task in plan.classifier])
             _add_tasks(plan.classifier)
-            self._run([*(partial(features_backward, task) for task in plan.features), *beside])
+            self._run([*(partial(features_backward, task) for task in plan.features), *extra_tasks])
             _add_tasks(plan.features)
         return Result(functional.cross_entropy(plan.logits, labels), plan.probs, plan.gradients)
 

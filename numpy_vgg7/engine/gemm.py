@@ -56,7 +56,10 @@ class OuterProduct:
 
 
 def block_count(rows: int, work: int) -> int:
-    """The number of equal blocks of `rows` rows that take `work` multiplications each; 1 for none."""
+    """Into how many equal blocks to cut `rows` rows of `work` multiplications each; 1 means not at all.
+
+    A block has at least MIN_ROWS rows and takes at most `block_limit` multiplications.
+    """
     least = max(1, ceil(rows * work / block_limit()))
     for count in range(least, rows // MIN_ROWS + 1):
         if rows % count == 0:

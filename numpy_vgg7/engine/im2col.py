@@ -1,6 +1,6 @@
-"""3x3 convolution by im2col: the pixels under every tap, times the kernel.
+"""3x3 convolution by im2col: the pixels that each of the nine weights meets, times the filters.
 
-Filters are (kernel row, kernel column, in, out).
+Filters are (filter row, filter column, in, out).
 """
 
 import numpy as np
@@ -42,7 +42,7 @@ class Im2colWeightGradient:
 
 
 def _columns(x: FeatureMaps, scratch: Scratch) -> tuple[Array, Array, Array]:
-    """What the taps meet, the array to copy it to, and that array as a matrix (9 C, pixel)."""
+    """What the weights meet, the array to copy it to, and that array as a matrix (9 C, pixel)."""
     seen = x.im2col_view()
     columns = scratch.array("columns", seen.shape, x.dtype)
     return seen, columns, columns.reshape(-1, seen.shape[-1])

@@ -2,9 +2,9 @@
 
 A kernel reads `x`, writes `out`, and after `bind_backward` reads `d_out` and writes `d_x`, which is the
 `d_out` of the kernel before it. What depends on the parameters alone is made by `prepare`, once per step. The
-convolutional part works on feature maps in the padded layout; behind `Flatten`, arrays are (N, features) with
-the features of the whole batch next to each other, since a BLAS multiplies a large matrix by a narrow one a
-quarter faster than the other way round.
+convolutional part works on feature maps in the padded layout; after `Flatten`, arrays are (N, features). The
+outputs of fully connected layers lie feature by feature, the N values of a feature adjacent, since a BLAS
+multiplies a large matrix by a narrow one faster than the other way round (docs/performance.md).
 """
 
 from collections.abc import Mapping
@@ -33,11 +33,14 @@ class LayerParams:
         self.bias = params.get("bias")
 
     def prepare(self) -> None:
-        """Follow the current values of the parameters. Once per step, before the kernels run."""
+        """Follow the current values of the parameters. Once per batch, before the kernels run."""
 
 
 class Kernel:
-    """A layer bound to the arrays of one batch shape. `gradients` holds those of its parameters, by key."""
+    """A layer bound to the arrays of one batch shape.
+
+    `gradients` holds those of its parameters, by key; `Linear` leaves its weight's as two factors.
+    """
 
     Params = LayerParams
     out: Any
@@ -65,7 +68,7 @@ class Kernel:
 
 
 class ConvParams(LayerParams):
-    """Filters (kernel row, kernel column, in, out), zero between groups, and their transforms."""
+    """Filters (filter row, filter column, in, out), zero between groups, and their transforms."""
 
     def __init__(self, layer: network.Conv2d, params: Arrays, training: bool) -> None:
         super().__init__(layer, params, training)
@@ -152,7 +155,7 @@ class Conv2d(Kernel):
         self, x: FeatureMaps, filters: Array, transform: FilterTransform, out: FeatureMaps
     ) -> Winograd | Im2col:
         if self.winograd:
-            return Winograd(x, transform.g, out, self.scratch)
+            return Winograd(x, transform.transformed, out, self.scratch)
         return Im2col(x, filters, out, self.scratch)
 
     def _bind_weight_gradient(self) -> None:
@@ -297,7 +300,7 @@ class ReLU(ActivationKernel):
         np.maximum(self.y, self.zeros, out=self.y)
 
     def backward_input(self) -> None:
-        """d_out where x > 0, else 0"""
+        """For finite numbers: d_out where x > 0, else 0"""
         np.greater(self.y, 0, self.positive)
         np.multiply(self.d, self.positive, self.d)
 

@@ -1,9 +1,9 @@
-"""The padded layout of feature maps, in which the three pixels under a kernel row are adjacent.
+"""The padded layout of feature maps, in which the three pixels under a filter row are adjacent.
 
 Feature maps (N, C, H, W) lie in memory as (H, N, W + 1, C): the first rows of all images side by side, then
 all second rows, and so on; within a row pixel by pixel, and the channels of a pixel side by side. A column of
 zeros to the right of each image is also the left padding of the next one, and a row of zeros lies above and
-below. Hence the three pixels under a kernel row are 3 C adjacent numbers wherever the kernel stands, and an
+below. Hence the three pixels under a filter row are 3 C adjacent numbers wherever the filter stands, and an
 operation on the rows of all images is one long run of numbers, which is what NumPy is fast at.
 """
 
@@ -12,7 +12,8 @@ import numpy as np
 from numpy_vgg7.engine.memory import CACHE_LINE, Arena, DType
 from numpy_vgg7.functional import Array
 
-PHASES = 3  # windows of three pixels overlap unless they start at every third pixel
+# A BLAS does not take overlapping rows, so the windows of three pixels are three matrices of every third window.
+PHASES = 3
 MULTIPLE = 16  # a third of the pixels is rounded up to a multiple, so that it can be cut into equal blocks
 
 
@@ -31,7 +32,7 @@ class FeatureMaps:
         self._row = row = n * (width + 1) * c
         self._third = -(-n * height * (width + 1) // (PHASES * MULTIPLE)) * MULTIPLE
         line = CACHE_LINE // self.dtype.itemsize
-        before = -(-c // line) * line  # at least one pixel, so that rows start on a cache line
+        before = -(-c // line) * line  # at least one pixel, so that `rows` starts on a cache line
         self._first = before + row
         self._memory = arena.array((before + (height + 2) * row + (1 + PHASES * MULTIPLE) * c,), dtype)
         self.rows = self._memory[before : before + (height + 2) * row].reshape(height + 2, row)
@@ -40,11 +41,11 @@ class FeatureMaps:
         self.nchw = self.pixels[:, :, :-1].transpose(1, 3, 0, 2)
 
     def flat_pixels(self) -> Array:
-        """(pixel, C): all pixels one after another, up to three whole thirds."""
+        """(pixel, C): all pixels in the order of memory, and some numbers after them, to three whole thirds."""
         return self._view((PHASES * self._third, self.shape[1]), 0, (self.shape[1], 1))
 
     def thirds(self) -> Array:
-        """The same as (phase, pixel / 3, C), in the order of `row_windows`."""
+        """The same as (phase, pixel / 3, C): [r, q] is pixel 3 q + r, as in `row_windows`."""
         c = self.shape[1]
         return self._view((PHASES, self._third, c), 0, (c, PHASES * c, 1))
 
@@ -57,7 +58,7 @@ class FeatureMaps:
         return self._view((PHASES, self._third, 3 * c), -c, (c, PHASES * c, 1))
 
     def im2col_view(self) -> Array:
-        """What each of the nine taps of a kernel meets: (kernel row, kernel column, C, pixel)."""
+        """The pixels that each of the nine weights meets: (filter row, filter column, C, pixel)."""
         n, c, height, width = self.shape
         shape = (3, 3, c, n * height * (width + 1))
         return self._view(shape, -self._row - c, (self._row, c, 1, c))

@@ -15,8 +15,8 @@ from numpy_vgg7.engine.update import FusedSGD
 from numpy_vgg7.functional import Arrays
 from numpy_vgg7.network import Conv2d, Flatten, Layer, Layers, layer_params, parameter_shapes
 
-# Numbers in the largest feature maps of a shard, for each thread. With more, what a layer works on leaves the
-# caches; with fewer, threads lose their time waiting for the interpreter between operations.
+# Numbers in the largest feature maps of a shard, per thread of the engine. With more, what a layer works on
+# leaves the caches; with fewer, threads lose their time waiting for the interpreter between operations.
 SHARD_SIZE = 200_000
 # What is worth another thread: numbers in the largest feature maps of its images, and multiplications of the
 # fully connected layers' forward pass. With less, threads get in each other's way.
@@ -30,7 +30,7 @@ Run = Callable[[Kernel, str], None]
 
 
 def run_kernel(kernel: Kernel, method: str) -> None:
-    """Just run it."""
+    """Call kernel.forward(), kernel.backward_params() or kernel.backward_input(); `method` is the name."""
     getattr(kernel, method)()
 
 
@@ -192,7 +192,7 @@ def split_layers(layers: Layers) -> tuple[Sequence[Layer], Sequence[Layer]]:
 
 
 def largest_maps(layers: Layers, shape: tuple[int, ...]) -> int:
-    """Numbers in the largest feature maps of an image: those before the first pool."""
+    """Numbers in the larger feature maps before the first pool, usually the largest of the network."""
     before_pool = [layer.out_channels for layer in layers if isinstance(layer, Conv2d)][:2]
     return int(max(before_pool) * prod(shape[2:]))
 

@@ -64,8 +64,8 @@ def last_sign(winograd: Winograd) -> None:
 def last_gradient_sign(winograd: WinogradWeightGradient) -> None:
     """d_m3 = d_y1"""
     np.negative(winograd.parts[3], winograd.parts[3])
-    np.add.reduce(winograd.parts, axis=1, out=winograd.d_g)
-    np.matmul(winograd.matrix, winograd.d_g, out=winograd.d_filters)
+    np.add.reduce(winograd.parts, axis=1, out=winograd.d_transformed)
+    np.matmul(winograd.matrix, winograd.d_transformed, out=winograd.d_filters)
 
 
 def scaled(key: str, factor: Callable[[Any], float]) -> Make:
