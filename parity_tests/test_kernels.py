@@ -75,7 +75,7 @@ def run_layer(layer, params, x, d_out):
     def place(array):
         return padded_maps(array, arena) if array.ndim == 4 else np.array(array, order="F")
 
-    layer_params = kernel_of(layer).Params(layer, params, training=True)
+    layer_params = kernel_of(layer).Params(layer, params, True, Arena())
     x_data, d_x = place(np.zeros_like(x)), place(np.zeros_like(x))
     plan = Plan([layer], {layer.name: layer_params}, x_data, Scratch(arena), training=True, d_x=d_x)
     for factor in (2.0, 1.0):
@@ -229,7 +229,7 @@ def test_winograd_and_its_weight_gradient_agree_with_the_definition(size):
     filters, x, d_out, x_maps, d_maps, scratch = convolution_parts(size)
     weight = filters.transpose(3, 2, 0, 1)
     out, d_filters = FeatureMaps(d_out.shape, x.dtype, scratch.arena), np.full_like(filters, np.nan)
-    transform = FilterTransform(filters)
+    transform = FilterTransform(filters, Arena())
     transform()
     Winograd(x_maps, transform.transformed, out, scratch)()
     assert_agrees(out.nchw, functional.conv2d(x, weight), "out")
@@ -241,7 +241,7 @@ def test_winograd_and_its_weight_gradient_agree_with_the_definition(size):
 
 def test_the_filter_transform_is_that_of_lavin_and_gray():
     filters = random(3, 3, 7, 5)
-    transform = FilterTransform(filters)
+    transform = FilterTransform(filters, Arena())
     transform()
     g0, g1, g2 = filters.reshape(3, 21, 5)
     expected = g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2

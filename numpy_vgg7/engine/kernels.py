@@ -28,7 +28,7 @@ QUARTER = 0.25
 class LayerParams:
     """A layer's parameters as its kernel reads them, shared by all kernels of one task."""
 
-    def __init__(self, layer: Any, params: Arrays, training: bool) -> None:
+    def __init__(self, layer: Any, params: Arrays, training: bool, arena: Arena) -> None:
         self.weight: Any = params.get("weight")
         self.bias = params.get("bias")
 
@@ -70,16 +70,18 @@ class Kernel:
 class ConvParams(LayerParams):
     """Filters (filter row, filter column, in, out), zero between groups, and their transforms."""
 
-    def __init__(self, layer: network.Conv2d, params: Arrays, training: bool) -> None:
-        super().__init__(layer, params, training)
+    def __init__(self, layer: network.Conv2d, params: Arrays, training: bool, arena: Arena) -> None:
+        super().__init__(layer, params, training, arena)
         weight, (c, k) = params["weight"], (layer.in_channels, layer.out_channels)
         self.training = training
-        self.filters, self.rotated = (np.zeros((3, 3, *io), weight.dtype) for io in ((c, k), (k, c)))
+        self.filters, self.rotated = (arena.array((3, 3, *io), weight.dtype) for io in ((c, k), (k, c)))
         self.blocks = [
             (self.filters[:, :, i, o], weight[o].transpose(2, 3, 1, 0)) for i, o in channel_blocks(layer)
         ]
         self.exchanged = self.filters[::-1, ::-1].swapaxes(2, 3)
-        self.transform, self.transform_rotated = map(FilterTransform, (self.filters, self.rotated))
+        self.transform, self.transform_rotated = (
+            FilterTransform(filters, arena) for filters in (self.filters, self.rotated)
+        )
 
     def prepare(self) -> None:
         """Copy the weight to this layout, rotate and transform it."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy_vgg7.engine.memory import CACHE_LINE, Arena, DType
 from numpy_vgg7.functional import Array
 
-# A BLAS does not take overlapping rows, so the windows of three pixels are three matrices of every third window.
+# A BLAS takes no overlapping rows, so the windows of three pixels are three matrices of every third window.
 PHASES = 3
 MULTIPLE = 16  # a third of the pixels is rounded up to a multiple, so that it can be cut into equal blocks
 
@@ -41,7 +41,7 @@ class FeatureMaps:
         self.nchw = self.pixels[:, :, :-1].transpose(1, 3, 0, 2)
 
     def flat_pixels(self) -> Array:
-        """(pixel, C): all pixels in the order of memory, and some numbers after them, to three whole thirds."""
+        """(pixel, C): all pixels in the order of memory, and some numbers after them: three whole thirds."""
         return self._view((PHASES * self._third, self.shape[1]), 0, (self.shape[1], 1))
 
     def thirds(self) -> Array:

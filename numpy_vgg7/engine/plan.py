@@ -163,7 +163,7 @@ class BatchPlan:
     def _layer_params(self, layers: Layers) -> dict[str, LayerParams]:
         return {
             layer.name: kernel_of(layer, self._kernels).Params(
-                layer, layer_params(layer, self._params), self._training
+                layer, layer_params(layer, self._params), self._training, self.arena
             )
             for layer in layers
             if layer.shapes()

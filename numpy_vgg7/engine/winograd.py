@@ -14,6 +14,7 @@ import numpy as np
 
 from numpy_vgg7.engine.gemm import Gemm
 from numpy_vgg7.engine.layout import PHASES, FeatureMaps, Scratch
+from numpy_vgg7.engine.memory import Arena
 from numpy_vgg7.functional import Array
 
 MIN_CHANNELS = 5  # with fewer, the matrices are too thin to gain anything
@@ -34,10 +35,10 @@ def applies(filters: Array, height: int) -> bool:
 class FilterTransform:
     """The transformed filters (4, 3 C, K) of the products above: g0, (g0 + g1 + g2) / 2, ..."""
 
-    def __init__(self, filters: Array) -> None:
+    def __init__(self, filters: Array, arena: Arena) -> None:
         c, k = filters.shape[2:]
         self.matrix, self.filters = np.array(FILTER_TRANSFORM, filters.dtype), filters.reshape(3, -1)
-        self.transformed = np.empty((4, 3 * c, k), filters.dtype)
+        self.transformed = arena.array((4, 3 * c, k), filters.dtype)
         self.needed = min(c, k) >= MIN_CHANNELS
 
     def __call__(self) -> None:

@@ -75,7 +75,7 @@ def run_kernel_alone(layer: Layer, params: Arrays, x: Array, d_out: Array) -> Ke
     It runs on other numbers first, since what it computes must not depend on its last run.
     """
     arena = Arena()
-    own = kernel_of(layer).Params(layer, params, True)
+    own = kernel_of(layer).Params(layer, params, True, arena)
     x_data, d_x_data = _zeros_like(x, arena), _zeros_like(x, arena)
     plan = Plan([layer], {layer.name: own}, x_data, Scratch(arena), True, d_x_data)
     for factor in (2.0, 1.0):
