@@ -14,7 +14,8 @@ def main() -> None:
     run(PYTHON, "-m", "ruff", "check", ".")
     run(PYTHON, "-m", "ruff", "format", "--check", ".")
     run(PYTHON, "-m", "mypy")
-    run(PYTHON, "-m", "pytest", *sys.argv[1:])
+    # A worker per core. The tests of a file stay together, since they share what is slow to make.
+    run(PYTHON, "-m", "pytest", "--numprocesses", "auto", "--dist", "loadfile", *sys.argv[1:])
 
 
 if __name__ == "__main__":
