@@ -172,6 +172,19 @@ def test_activation_at_exactly_zero_agrees_with_the_definition(function):
     check(network.Activation("act", function), np.array([[0.0, -0.0, 1.0, -1.0, 0.5]]))
 
 
+@pytest.mark.parametrize("function", ACTIVATIONS)
+def test_activation_of_extreme_numbers_agrees_with_the_definition(function):
+    layer = network.Activation("act", function)
+    x = np.array([[np.nan, np.inf, -np.inf, 1e300, -1e300, 5e-324, -5e-324, 0.0]])
+    d_out = random(*x.shape)
+    with np.errstate(over="ignore"):  # the square in the derivative of arctan
+        out = layer.forward({}, x)
+        d_x, _ = layer.backward({}, x, out, d_out)
+        found = run_layer(layer, {}, x, d_out)
+    np.testing.assert_allclose(found.out, out, rtol=1e-12, atol=0)
+    np.testing.assert_allclose(found.d_x, d_x, rtol=1e-12, atol=0)
+
+
 def test_every_kernel_of_the_table_has_a_test_here():
     layers = [Conv2d("", 1, 1), AvgPool2d(""), Flatten(""), Linear("", 1, 1)]
     layers += [network.Activation("", function) for function in ACTIVATIONS]

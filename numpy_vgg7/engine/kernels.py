@@ -302,8 +302,8 @@ class ReLU(ActivationKernel):
         np.maximum(self.y, self.zeros, out=self.y)
 
     def backward_input(self) -> None:
-        """For finite numbers: d_out where x > 0, else 0"""
-        np.greater(self.y, 0, self.positive)
+        """d_out where x > 0 or x is NaN, else 0, if d_out is finite"""
+        np.not_equal(self.y, 0, self.positive)
         np.multiply(self.d, self.positive, self.d)
 
 
