@@ -1,6 +1,7 @@
 """A candidate: the tensors of another implementation, by the names of a trace.
 
-It is a safetensors or npz file (PyTorch's .pt with a reader from `torch_ref`), or a mapping of names to arrays.
+It is a safetensors or npz file (or PyTorch's .pt, with a reader from `torch_ref`), or a mapping of names to
+arrays.
 """
 
 import difflib
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from numpy_vgg7 import files
 from numpy_vgg7.errors import CaseError, VGG7Error
-from numpy_vgg7.parity.case_file import KEY, SECOND, CaseFile, Tensors, read_safetensors
+from numpy_vgg7.parity.case_file import KEY, CaseFile, Tensors, read_safetensors
+from numpy_vgg7.parity.second import PREFIX as SECOND
 
 ENOUGH_ALIKE = 0.6  # two names, for difflib
 
@@ -59,7 +61,7 @@ def as_tensors(tensors: Mapping[str, Any], source: str = "candidate") -> Tensors
 
 
 def read_names(path: Path) -> dict[str, str]:
-    """A map from their names to ours, a TOML file of lines `"their.name" = "conv1.weight"`. Raises CaseError."""
+    """Names by theirs: a TOML file of lines `"their.name" = "conv1.weight"`. Raises CaseError."""
     fix = 'write lines such as "d_act3" = "act3.grad"'
     try:
         table = tomllib.loads(files.read_text(path))

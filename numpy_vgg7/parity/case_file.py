@@ -1,8 +1,9 @@
 """A case on disk: what another implementation is given, and the trace that it should have.
 
 A case file is safetensors, float64: the parameters ("conv1.weight"), "input" and "labels", the reference
-trace under "reference/...", and one metadata key with configuration, learning rates and seed. The second batch
-(see `second.py`) has the same layout under "second/...". Files without it, of earlier versions, are read too.
+trace under "reference/...", and one metadata key with configuration, learning rates and seed. The second
+batch (see `second.py`) has the same layout under "second/...". Files of earlier versions, without it, are
+read, too.
 """
 
 import json
@@ -41,7 +42,7 @@ Tensors = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class CaseFile:
-    """A case, the trace that it should have, in the order of computation, and the same for its second batch."""
+    """A case, its trace in the order of computation, and the same for its second batch."""
 
     case: Case
     reference: Arrays
@@ -64,7 +65,7 @@ def write_case(
 ) -> None:
     """Write a case of dtype float64 with the reference trace. Raises OutputError."""
     file = CaseFile(case, reference, second, seed)
-    tensors = {}
+    tensors: Arrays = {}
     for prefix, part in file.parts.items():
         tensors |= {prefix + name: array for name, array in part.given.items()}
         tensors |= {prefix + PREFIX + name: array for name, array in part.reference.items()}

@@ -4,8 +4,9 @@ What the candidate has is used as it is, so an error does not spread: a tensor i
 those that it was computed from. Where an input is missing, what follows by the definition stands in.
 
 In float32 every tensor carries an uncertainty. That of a stored number is half a unit in its last place, that
-of a result is what its inputs' uncertainties can make of it plus the rounding bound of the layer (`bounds.py`;
-for tanh, arctan, softmax and the loss, whose accuracy no standard promises, a few units in the last place).
+of a result is what its inputs' uncertainties can make of it plus the rounding bound of the layer (see
+`bounds.py`; for tanh, arctan, softmax and the loss, whose accuracy no standard promises, a few units in the
+last place).
 """
 
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ class Forced:
         self.case, self.known, self.float32 = case, known, float32
         self.values: Arrays = {}
         self.errors: Arrays = {}
+        self.allowed: Arrays = {}
         for name, array in {"input": case.images, **case.model.params}.items():
             self._store(name, array.astype("float32").astype("float64") if float32 else array)
 
@@ -70,6 +72,7 @@ class Forced:
         allowed: Array,
         context: Context,
     ) -> Iterator[Result]:
+        self.allowed[tensor] = allowed
         yield Result(place, tensor, inputs, computed, allowed, context)
         if tensor in self.known:
             self._store(tensor, self.known[tensor])
@@ -87,8 +90,8 @@ class Forced:
         if not self.float32:
             return out, _exact(out)
         if isinstance(layer, Activation):
-            spread = np.zeros_like(x) if layer.function in ("relu", "identity") else LIBRARY * np.abs(out) + TINY
-            return out, error + spread
+            exact = layer.function in ("relu", "identity")
+            return out, error if exact else error + LIBRARY * np.abs(out) + TINY
         allowed = self._spread(layer, before, np.zeros_like(out), np.zeros_like(out))[""]
         return out, allowed + self._bounds(layer, params, x, np.zeros_like(out))[""]
 
@@ -178,7 +181,9 @@ class Forced:
         growth = 1 + sgd.momentum * sgd.nesterov
         for name in names:
             moved = np.abs(params[name] - self.values[name])
-            error = self.errors[f"{name}.grad"] + sgd.weight_decay * self.errors[name]
+            # The update may have summed its gradient in another order than the gradient that was written.
+            gradient_error = self.errors[f"{name}.grad"] + 2 * self.allowed[f"{name}.grad"]
+            error = gradient_error + sgd.weight_decay * self.errors[name]
             allowed = self.errors[name] + rates[name] * growth * error
             allowed = allowed + UNIT * (np.abs(params[name]) + 4 * moved)
             allowed = allowed if self.float32 else _exact(params[name])

@@ -10,11 +10,12 @@ import numpy as np
 from numpy_vgg7.config import DTYPES
 from numpy_vgg7.errors import CaseError
 from numpy_vgg7.parity.candidate import as_tensors, read_names, renamed, require_own, suggestion
-from numpy_vgg7.parity.case_file import SECOND, CaseFile, Tensors, read_case
+from numpy_vgg7.parity.case_file import CaseFile, Tensors, read_case
 from numpy_vgg7.parity.compare import Comparison, TensorResult
 from numpy_vgg7.parity.judge_batch import Batch
 from numpy_vgg7.parity.localise import Culprit
 from numpy_vgg7.parity.run import Report
+from numpy_vgg7.parity.second import PREFIX as SECOND
 
 MAJORITY = 0.5
 
@@ -112,4 +113,3 @@ def _unexpected(tensors: Tensors, file: CaseFile, known: list[str]) -> list[Tens
             note += f"; did you mean {close}?" if close else ""
             results.append(TensorResult(name, "value", False, np.inf, note=note))
     return results
-

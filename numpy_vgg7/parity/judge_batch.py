@@ -47,7 +47,9 @@ class Batch:
                 self._examine(result)
             elif self.bad.intersection(result.inputs):
                 self.bad.add(result.tensor)
-        if not self.float32:
+        if self.float32:
+            self._several_steps()
+        else:
             self._localise()
         for name in self.demanded:
             if self.float32 and name in self.known and name not in self.orders:
@@ -56,6 +58,13 @@ class Batch:
                 self.results.append(self._compared(name))
         self._report_orders()
         self._loading()
+
+    def _several_steps(self) -> None:
+        """Updates after the first step, which nothing else follows from."""
+        for name, array in self.tensors.items():
+            shape = self.file.reference[name].shape if name in self.file.reference else None
+            if kind_of(name) == "update" and name not in self.inputs and self._usable(name):
+                self.known |= {name: array.astype("float64")} if array.shape == shape else {}
 
     def _give(self) -> None:
         """Compare what the case gave and the candidate wrote back, which must be equal."""
@@ -163,7 +172,8 @@ class Batch:
         for name in case.model.params:  # without updates, anything will do
             trace.setdefault(f"{name}.step1", trace[name])
         for culprit in localise(case.model.layers, case.sgd, case.labels, trace, foreign=True):
-            if culprit.tensor in self.known and not self.bad.intersection(self.inputs.get(culprit.tensor, ())):
+            inputs = self.inputs.get(culprit.tensor, ())
+            if culprit.tensor in self.known and not self.bad.intersection(inputs):
                 words = culprit.diagnosis
                 if culprit.place == "flatten forward" and self._in_flatten_order(trace):
                     words = f"flatten is {FLATTENED}, and so does fc5.weight"
@@ -216,22 +226,20 @@ class Batch:
             if order.place:
                 by_words[order.place, order.words].append(name)
         for (place, words), names in by_words.items():
-            others = f" and {len(names) - 1} others" if len(names) > 2 else "".join(f" and {n}" for n in names[1:])
-            verb = "is" if len(names) == 1 else "are"
-            right = "" if any(self.orders[n].array is None for n in names) else "; read so, the numbers are right"
-            self.culprits.append(Culprit(place, names[0], f"{names[0]}{others} {verb} {words}{right}"))
+            subject = f"{names[0]} is" if len(names) == 1 else f"{', '.join(names)} are"
+            whole = all(self.orders[name].array is not None for name in names)
+            found = "; read so, the numbers are right, and no layer is to blame" if whole else ""
+            self.culprits.append(Culprit(place, names[0], f"{subject} {words}{found}"))
 
     def _loading(self) -> None:
         """Which weights were written back, and which were used, as far as the outputs show it."""
         params = self.file.case.model.params
         back = [name for name in params if name in self.tensors]
-        equal = [n for n in back if n in self.known and n not in self.orders]
-        layers = [layer.name for layer in self.file.case.model.layers if layer.shapes()]
+        equal = [name for name in back if name in self.known and name not in self.orders]
         wrong = {culprit.tensor for culprit in self.culprits} | self.bad
-        shown = [name for name in layers if name in self.known and name not in wrong]
-        hidden = [name for name in layers if name not in shown]
-        words = f"weights: {len(back)} of {len(params)} written back"
-        words += f", {len(equal)} equal to the case's" if back else ""
-        words += f"; the outputs of {', '.join(shown)} show that they were used" if shown else ""
-        words += f"; no right output of {', '.join(hidden)} shows it" if hidden else ""
-        self.notes.append(words)
+        layers = [layer.name for layer in self.file.case.model.layers if layer.shapes()]
+        used = [name for name in layers if name in self.known and name not in wrong]
+        words = f"{len(back)} of {len(params)} written back, {len(equal)} equal to the case's"
+        shown = "all" if used == layers else ", ".join(used) or "none"
+        words = words if back else "none written back"
+        self.notes.append(f"weights: {words}; used, as outputs show: {shown}")

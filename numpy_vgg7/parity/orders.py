@@ -57,7 +57,8 @@ def other_order(suspect: Array, truth: Array, allowed: Array, name: str, channel
     for order in _orders(suspect, truth, name, channels):
         if order.array is not None and agree(order.array, truth, allowed):
             return order
-    if suspect.shape == truth.shape and suspect.ndim == MOST_AXES and _inside_of_padded(suspect, truth, allowed):
+    maps = suspect.shape == truth.shape and suspect.ndim == MOST_AXES
+    if maps and _inside_of_padded(suspect, truth, allowed):
         return Order(FILE, PADDED, None)
     return None
 
@@ -70,12 +71,12 @@ def agree(suspect: Array, truth: Array, allowed: Array) -> bool:
 def _orders(suspect: Array, truth: Array, name: str, channels: int) -> Iterator[Order]:
     weight = ".weight" in name
     if suspect.ndim == truth.ndim == MOST_AXES:
-        for layout, (axes, order) in (WEIGHTS if weight else ACTIVATIONS).items():
-            array = suspect.transpose(order)
+        for layout, (what, axes) in (WEIGHTS if weight else ACTIVATIONS).items():
+            array = suspect.transpose(axes)
             # Exchanged axes of equal size are not a layout of a weight, but a mistake.
             if array.shape == truth.shape and (not weight or suspect.shape != truth.shape):
                 place = "" if weight else LAYOUT
-                yield Order(place, f"in {layout} order, {axes}: use transpose{order}", array)
+                yield Order(place, f"in {layout} order, {what}: use transpose{axes}", array)
     elif suspect.ndim == 2 and suspect.shape == truth.shape[::-1] != truth.shape:
         yield Order("", f"transposed, with shape {suspect.shape} instead of {truth.shape}", suspect.T)
     if suspect.shape != truth.shape:
@@ -86,9 +87,9 @@ def _orders(suspect: Array, truth: Array, name: str, channels: int) -> Iterator[
             array = suspect.reshape(len(suspect), pixels, channels).swapaxes(1, 2).reshape(suspect.shape)
             yield Order(LAYOUT, FLATTENED, array)
     if 1 < truth.ndim <= MOST_AXES:
-        for axes in permutations(range(truth.ndim)):
-            shape = tuple(truth.shape[axis] for axis in axes)
-            array = suspect.reshape(shape).transpose(np.argsort(axes))
+        for memory in permutations(range(truth.ndim)):
+            shape = tuple(truth.shape[axis] for axis in memory)
+            array = suspect.reshape(shape).transpose(np.argsort(memory))
             yield Order(FILE, SCRAMBLED, array, doubtful=shape == truth.shape)
 
 

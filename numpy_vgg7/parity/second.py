@@ -11,6 +11,7 @@ small logits a softmax needs no maximum. The second batch has three images and p
 """
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
@@ -71,15 +72,31 @@ def _set_logits(layers: network.Layers, params: Arrays, images: Array, wanted: A
     params["fc7.weight"][...] = np.linalg.lstsq(x, wanted - bias, rcond=None)[0].T
 
 
-def telling_batch_size(classes: int, image_size: int, others: tuple[int, ...] = ()) -> int:
-    """The smallest batch from 5 whose 1/N can be taken for no other factor of a gradient.
-
-    Those are 1/K and 2/K with K classes, 1/4 and 1/9 of the windows, and means over space; `others` are
-    further sizes, of channels and features, that a wrong axis could have.
-    """
-    sides = {image_size, image_size // 2, image_size // 4}
-    taken = {4, 9, 16, classes, classes / 2, 2 * classes, *sides, *(side**2 for side in sides), *others}
+def telling_batch_size(classes: int, image_size: int) -> int:
+    """The smallest batch from 5 whose 1/N can be taken for no other factor of a gradient."""
     size = 5
-    while size in taken or size**2 in taken:
+    while any("1/N" in pair for pair in confusions(size, classes, image_size)):
         size += 1
     return size
+
+
+def confusions(batch: int, classes: int, image_size: int) -> list[str]:
+    """The factors of a gradient that are equal with these sizes: "1/5 is both 1/N and 2/K".
+
+    A batch of N images, K classes, 1/4 and 1/9 of the windows, and means over the space of a feature map.
+    """
+    factors = {
+        "1/N": batch, "1/N^2": batch**2, "1/K": classes, "2/K": classes / 2,
+        "the 1/4 of a pool": 4, "the 1/9 of a kernel": 9,
+    }  # fmt: skip
+    factors |= {f"the mean over {side}x{side} pixels": side**2 for side in _sides(image_size) if side > 1}
+    return [
+        f"1/{value:g} is both {one} and {other}"
+        for (one, value), (other, same) in combinations(factors.items(), 2)
+        if value == same
+    ]
+
+
+def _sides(image_size: int) -> tuple[int, ...]:
+    """Pixels per side of the feature maps."""
+    return image_size, image_size // 2, image_size // 4

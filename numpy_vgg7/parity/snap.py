@@ -1,4 +1,4 @@
-"""float32 is never exact, but the words for a mistake are: find the exact tensor that a rounded one stands for."""
+"""float32 is never exact, but mistakes are named where they fit exactly: the tensor that a rounded one means."""
 
 from collections.abc import Iterator
 
