@@ -1,4 +1,4 @@
-"""float32 is never exact, but mistakes are named where they fit exactly: the tensor that a rounded one means."""
+"""Words need exact numbers, and float32 has none: the exact tensor that a rounded one stands for."""
 
 from collections.abc import Iterator
 
