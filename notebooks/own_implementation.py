@@ -2,9 +2,9 @@
 
     python own_implementation.py CASE MINE [--bug]
 
-reads a case of the preset `vgg7` and writes its values and gradients, for both batches of the case. With
-`--bug`, the backward pass of its average pool omits the factor 1/4, as in a published gradient. It uses nothing
-of numpy-vgg7.
+reads a case of the preset `vgg7` and writes its values and gradients, for both batches of the case, and the
+weights as they were loaded. With `--bug`, the backward pass of its average pool omits the factor 1/4, as in a
+published gradient. It uses nothing of numpy-vgg7.
 """
 
 import sys

@@ -123,6 +123,7 @@ def _key(name: str) -> str:
     words = re.findall(r"[a-z]+|\d+", name.lower().replace("gradient", "grad").replace("second/", "2nd"))
     if words and len(words[0]) > 1 and words[0][0] == "d" and not words[0].startswith("den"):
         words = ["d", words[0][1:], *words[1:]]
+    words = [part for word in words for part in (("d", word[1]) if word in ("dw", "db") else (word,))]
     derivative = bool({"d", "grad", "delta"} & set(words))
     words = [WORDS.get(word, word) for word in words if word not in ("d", "grad", "delta")]
     return "".join(words) + ("grad" if derivative else "")

@@ -67,7 +67,8 @@ def check(
         batch = Batch(part, own, dtype == "float32", partial)
         batch.judge()
         results += [replace(result, name=prefix + result.name) for result in batch.results]
-        culprits += [_in_batch(culprit, prefix) for culprit in batch.culprits]
+        seen = {(culprit.place, culprit.tensor) for culprit in culprits}  # each fault once
+        culprits += [_in_batch(c, prefix) for c in batch.culprits if (c.place, c.tensor) not in seen]
         shares |= {prefix + name: share for name, share in batch.shares.items()}
         notes += [prefix + note for note in batch.notes]
     results += _unexpected(found, file, known)

@@ -14,6 +14,8 @@ from numpy_vgg7.parity.prove import Verdict
 from numpy_vgg7.parity.run import Report
 from numpy_vgg7.parity.tolerances import COMPLEX_STEP, LANE64
 
+MOST_FAILURES = 20  # in the short table
+
 
 def as_json(report: Report) -> dict[str, Any]:
     """Stable keys; an infinite error, where nothing could be compared, is null."""
@@ -85,7 +87,10 @@ def _tensor(tensor: TensorResult) -> dict[str, Any]:
 
 def as_table(report: Report, failures_only: bool = False) -> Table:
     """One row per tensor, or one per tensor that fails."""
-    title = "what fails" if failures_only else escape(report.title)
+    failed = sum(not tensor.passed for tensor in report.comparison.tensors)
+    first = f"the first {MOST_FAILURES} failures (--all lists every tensor)"
+    short = first if failed > MOST_FAILURES else "failures"
+    title = short if failures_only else escape(report.title)
     table = Table(title=title, title_justify="left")
     table.add_column("tensor", no_wrap=True)
     table.add_column("kind")
@@ -99,7 +104,7 @@ def as_table(report: Report, failures_only: bool = False) -> Table:
     shares = {name: f"{100 * share:.2g}" for name, share in (report.bounds or {}).items()}
     for tensor in report.comparison.tensors:
         passed = tensor.passed and tensor.name not in report.over_bound
-        if failures_only and passed:
+        if failures_only and (passed or table.row_count >= MOST_FAILURES):
             continue
         verdict = "[green]PASS[/]" if passed else "[bold red]FAIL[/]"
         error = escape(tensor.note) or f"{tensor.max_relative_error:.1e}"
