@@ -8,13 +8,13 @@ import pytest
 import safetensors.numpy
 import torch
 
-from numpy_vgg7 import VGG7Config, VGG7Error, network
-from numpy_vgg7 import functional
+from numpy_vgg7 import VGG7Config, VGG7Error, functional, network
 from numpy_vgg7.parity import check
 from numpy_vgg7.parity.candidate import read_names, suggestion
 from numpy_vgg7.parity.case import definition_trace, product_trace, random_case, random_model
 from numpy_vgg7.parity.case_file import CaseFile, read_case, write_case
 from numpy_vgg7.parity.second import confusions, second_case, telling_batch_size
+from parity_tests import damage
 from tests.commands import numpy_vgg7
 from torch_ref.trace import trace as torch_trace
 
@@ -329,3 +329,15 @@ def test_tensors_of_pytorch_and_numbers_are_taken_from_python(file, right):
 def test_assert_ok_says_what_is_wrong(file, right):
     with pytest.raises(AssertionError, match="culprit: fc6 backward"):
         check(file, right | {"fc6.bias.grad": -right["fc6.bias.grad"]}).assert_ok()
+
+
+def test_damaged_and_hostile_files_are_refused_or_judged_and_nothing_else_is_raised():
+    outcomes, raised = damage.run(200, seed=0)
+    assert not raised, raised[0]
+    assert {kind.rpartition(": ")[2] for kind in outcomes} >= {"refused", "failed"}
+
+
+def test_the_undamaged_files_pass(tmp_path):
+    for name, content in damage.originals(tmp_path).items():
+        (tmp_path / name).write_bytes(content)
+    assert [damage.judge(tmp_path, name) for name in damage.KINDS] == ["passed"] * len(damage.KINDS)

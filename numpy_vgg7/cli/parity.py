@@ -145,8 +145,15 @@ def case_(
     given = {"input", *second.model.params}
     expected = {name: array for name, array in reference(second).items() if name not in given}
     inner = case_file.CaseFile(second, expected)
-    case_file.write_case(file, case, reference(case), inner, seed)
+    first = reference(case)
+    case_file.write_case(file, case, first, inner, seed)
     print(f"wrote {file}")
+    silent = [
+        name for name, array in (first | expected).items() if name.endswith(".grad") and not array.any()
+    ]
+    if silent:
+        words = f"note: {silent[0]} is zero everywhere, which proves nothing; choose another --seed"
+        messages.print(words, soft_wrap=True, markup=False)
     for line in _next_steps(file, len(case.labels), case.model.config):
         messages.print(line, soft_wrap=True, markup=False)
 

@@ -65,7 +65,8 @@ def check(
             )
             continue
         batch = Batch(part, own, dtype == "float32", partial)
-        batch.judge()
+        with np.errstate(all="ignore"):  # what overflows is judged, not warned of
+            batch.judge()
         results += [replace(result, name=prefix + result.name) for result in batch.results]
         seen = {(culprit.place, culprit.tensor) for culprit in culprits}  # each fault once
         culprits += [_in_batch(c, prefix) for c in batch.culprits if (c.place, c.tensor) not in seen]

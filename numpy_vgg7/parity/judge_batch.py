@@ -186,6 +186,8 @@ class Batch:
     def _rounded(self, name: str, correct: Arrays, allowed: Arrays) -> TensorResult:
         """float32: the verdict by the rounding bound."""
         reference, array = self.file.reference[name], self.known[name]
+        if kind_of(name) == "gradient" and not reference.any():
+            return self._compared(name)  # vacuous
         largest = float(np.abs(reference).max())
         error = float(np.abs(array - reference).max()) / largest if largest else 0.0
         if name in self.file.given:
