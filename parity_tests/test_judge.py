@@ -1,6 +1,7 @@
 """Mistakes, layouts, dtypes and damaged files of other implementations, as `check` sees them."""
 
 import json
+import re
 from unittest import mock
 
 import numpy as np
@@ -15,9 +16,10 @@ from numpy_vgg7.parity.case import definition_trace, product_trace, random_case,
 from numpy_vgg7.parity.case_file import CaseFile, read_case, write_case
 from numpy_vgg7.parity.second import confusions, second_case, telling_batch_size
 from parity_tests import damage
-from tests.commands import numpy_vgg7
+from tests.commands import ROOT, numpy_vgg7
 from torch_ref.trace import trace as torch_trace
 
+README = (ROOT / "README.md").read_text()
 CONFIG = VGG7Config(image_size=12, classes=7, channels=(3, 5, 6, 8), hidden=(11, 13))
 
 
@@ -334,10 +336,19 @@ def test_assert_ok_says_what_is_wrong(file, right):
 def test_damaged_and_hostile_files_are_refused_or_judged_and_nothing_else_is_raised():
     outcomes, raised = damage.run(200, seed=0)
     assert not raised, raised[0]
-    assert {kind.rpartition(": ")[2] for kind in outcomes} >= {"refused", "failed"}
+    assert {kind.rpartition(": ")[2] for kind in outcomes} == {"refused", "failed", "passed"}
 
 
 def test_the_undamaged_files_pass(tmp_path):
     for name, content in damage.originals(tmp_path).items():
         (tmp_path / name).write_bytes(content)
     assert [damage.judge(tmp_path, name) for name in damage.KINDS] == ["passed"] * len(damage.KINDS)
+
+
+def test_the_example_of_the_readme_runs(file, right, tmp_path, monkeypatch):
+    (example,) = re.findall(r"```python\n(from numpy_vgg7.parity import check\n.*?)```", README, re.DOTALL)
+    write_case(tmp_path / "case.safetensors", file.case, file.reference, file.second)
+    monkeypatch.chdir(tmp_path)
+    exec(example, {"tensors": right})
+    with pytest.raises(AssertionError, match="fc6 backward"):
+        exec(example, {"tensors": right | {"fc6.bias.grad": -right["fc6.bias.grad"]}})
