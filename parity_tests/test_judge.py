@@ -352,3 +352,19 @@ def test_the_example_of_the_readme_runs(file, right, tmp_path, monkeypatch):
     exec(example, {"tensors": right})
     with pytest.raises(AssertionError, match="fc6 backward"):
         exec(example, {"tensors": right | {"fc6.bias.grad": -right["fc6.bias.grad"]}})
+
+
+def test_a_gradient_reshaped_without_a_transpose_is_a_mistake_if_the_update_was_made_with_it(file, right):
+    wrong = right["fc5.weight.grad"].T.reshape(right["fc5.weight.grad"].shape)
+    moved = right["fc5.weight"] - file.case.sgd.lr_fc * wrong
+    report = check(file, right | {"fc5.weight.grad": wrong, "fc5.weight.step1": moved})
+    assert report.culprit == "fc5 backward"
+
+
+def test_a_square_gradient_in_a_scrambled_file_is_put_down_to_the_file():
+    file = case_file(VGG7Config(image_size=8, classes=7, channels=(3, 6, 6, 8), hidden=(13, 13)))
+    mine = candidate(file)
+    wrong = {name: scrambled(mine[name], (1, 0)) for name in ("fc7.weight.grad", "fc6.weight.grad")}
+    wrong["act1"] = scrambled(mine["act1"], (0, 1, 3, 2))
+    report = check(file, mine | wrong)
+    assert {culprit.place for culprit in report.culprits} == {"file"}, report.diagnosis

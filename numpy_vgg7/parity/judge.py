@@ -14,6 +14,7 @@ from numpy_vgg7.parity.case_file import CaseFile, Tensors, read_case
 from numpy_vgg7.parity.compare import Comparison, TensorResult
 from numpy_vgg7.parity.judge_batch import Batch
 from numpy_vgg7.parity.localise import Culprit
+from numpy_vgg7.parity.orders import FILE
 from numpy_vgg7.parity.run import Report
 from numpy_vgg7.parity.second import PREFIX as SECOND
 
@@ -64,9 +65,7 @@ def check(
                 'code on second/input with the parameters second/... and write the tensors as "second/..."'
             )
             continue
-        batch = Batch(part, own, dtype == "float32", partial)
-        with np.errstate(all="ignore"):  # what overflows is judged, not warned of
-            batch.judge()
+        batch = _judged(part, own, dtype == "float32", partial)
         results += [replace(result, name=prefix + result.name) for result in batch.results]
         seen = {(culprit.place, culprit.tensor) for culprit in culprits}  # each fault once
         culprits += [_in_batch(c, prefix) for c in batch.culprits if (c.place, c.tensor) not in seen]
@@ -82,6 +81,19 @@ def check(
         seed=file.seed,
         dtype=dtype,
     )
+
+
+def _judged(part: CaseFile, tensors: Tensors, float32: bool, partial: bool) -> Batch:
+    batch = Batch(part, tensors, float32, partial)
+    with np.errstate(all="ignore"):  # what overflows is judged, not warned of
+        batch.judge()
+        if batch.doubts and any(
+            order.place == FILE and not order.doubtful for order in batch.orders.values()
+        ):
+            # A file that is scrambled in one place is so in others, where a mistake would look the same.
+            batch = Batch(part, tensors, float32, partial, scrambled=True)
+            batch.judge()
+    return batch
 
 
 def _dtype(tensors: Tensors) -> str:

@@ -5,6 +5,7 @@ from collections import defaultdict
 import numpy as np
 
 from numpy_vgg7.functional import Array, Arrays
+from numpy_vgg7.network import parameter_groups
 from numpy_vgg7.parity.bounds import UNIT
 from numpy_vgg7.parity.case_file import CaseFile, Tensors
 from numpy_vgg7.parity.compare import TensorResult, judge, kind_of
@@ -22,8 +23,11 @@ SEVERAL_STEPS = 0.02
 class Batch:
     """One batch of a candidate. `judge` fills the other fields."""
 
-    def __init__(self, file: CaseFile, tensors: Tensors, float32: bool, partial: bool) -> None:
-        self.file, self.tensors, self.float32 = file, tensors, float32
+    def __init__(
+        self, file: CaseFile, tensors: Tensors, float32: bool, partial: bool, scrambled: bool = False
+    ) -> None:
+        self.file, self.tensors, self.float32, self.scrambled = file, tensors, float32, scrambled
+        self.doubts = False  # whether something was a mistake only because nothing else is scrambled
         self.demanded = [n for n in file.reference if n in tensors or not (partial or n in file.given)]
         self.known: Arrays = {}  # what can be computed with, in float64
         self.bad: set[str] = set()  # what cannot, or follows from such
@@ -139,7 +143,24 @@ class Batch:
         if order.words == FLATTENED and name in ("flatten", "flatten.grad"):
             # A layout only if what follows is right: then fc5.weight has its columns in this order, too.
             return self._follows(name, order)
-        return not order.doubtful or any(o.place == FILE and not o.doubtful for o in self.orders.values())
+        if order.place == FILE and self._updated_with(name):
+            return False
+        self.doubts |= order.doubtful
+        return self.scrambled or not order.doubtful
+
+    def _updated_with(self, name: str) -> bool:
+        """Whether the first update was made with a gradient as it is in the file: then it is not the file."""
+        parameter = name.removesuffix(".grad")
+        updated = self.tensors.get(f"{parameter}.step1")
+        start = self.file.case.model.params.get(parameter)
+        if updated is None or start is None or updated.shape != start.shape or not name.endswith(".grad"):
+            return False
+        layers, sgd = self.file.case.model.layers, self.file.case.sgd
+        rate = sgd.learning_rates(parameter_groups(layers))[parameter]
+        moved = updated.astype("float64") - start
+        expected = -rate * (self.tensors[name].astype("float64") + sgd.weight_decay * start)
+        tolerance = 1e-2 * np.abs(expected).max() + 4 * UNIT * np.abs(start).max() * self.float32
+        return bool(np.abs(moved - expected * (1 + sgd.momentum * sgd.nesterov)).max() <= tolerance)
 
     def _follows(self, name: str, order: Order) -> bool:
         following = {"flatten": "fc5", "flatten.grad": "pool4.grad"}[name]
