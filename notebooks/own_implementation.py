@@ -2,8 +2,9 @@
 
     python own_implementation.py CASE MINE [--bug]
 
-reads a case of the preset `vgg7` and writes its values and gradients. With `--bug`, the backward pass of its
-average pool omits the factor 1/4, as in a published gradient. It uses nothing of numpy-vgg7.
+reads a case of the preset `vgg7` and writes its values and gradients, for both batches of the case, and the
+weights as they were loaded. With `--bug`, the backward pass of its average pool omits the factor 1/4, as in a
+published gradient. It uses nothing of numpy-vgg7.
 """
 
 import sys
@@ -13,9 +14,6 @@ from safetensors.numpy import load_file, save_file
 
 case_path, mine_path = sys.argv[1:3]
 QUARTER = 1.0 if "--bug" in sys.argv else 0.25
-case = load_file(case_path)
-W = {name: tensor for name, tensor in case.items() if name.endswith((".weight", ".bias")) and "/" not in name}
-N = len(case["labels"])
 SHIFTS = [(u, v) for u in range(3) for v in range(3)]
 
 
@@ -41,8 +39,8 @@ def conv_backward(d, x, name, grads):
     return d_padded[:, 1:-1, 1:-1]
 
 
-def one_image(image, label):
-    """Values and gradients of one image, by name."""
+def one_image(image, label, batch_size):
+    """Values and gradients of one image of a batch, by name."""
     t = {"input": image}
     x = image
     for number in (1, 2, 3, 4):
@@ -58,7 +56,7 @@ def one_image(image, label):
     e = np.exp(x - x.max())
     t["probs"] = e / e.sum()
     t["loss"] = -np.log(t["probs"][label])
-    d = t["logits.grad"] = (t["probs"] - np.eye(len(x))[label]) / N
+    d = t["logits.grad"] = (t["probs"] - np.eye(len(x))[label]) / batch_size
     for number in (7, 6, 5):
         below = "flatten" if number == 5 else f"act{number - 1}"
         d = t[f"fc{number}.grad"] = d if number == 7 else d * (1 - t[f"act{number}"] ** 2)
@@ -73,10 +71,20 @@ def one_image(image, label):
     return t
 
 
-traces = [one_image(image, label) for image, label in zip(case["input"], case["labels"], strict=True)]
-mine = {name: np.stack([t[name] for t in traces]) for name in traces[0]}
-for name in mine:  # over the batch, gradients of parameters are summed and the loss is the mean
-    if name.endswith((".weight.grad", ".bias.grad")):
-        mine[name] = mine[name].sum(0)
-mine["loss"] = np.asarray(mine["loss"].mean())
+def whole_batch(images, labels):
+    """Values and gradients of a batch: gradients of parameters are summed, and the loss is the mean."""
+    traces = [one_image(image, label, len(labels)) for image, label in zip(images, labels, strict=True)]
+    found = {name: np.stack([t[name] for t in traces]) for name in traces[0]}
+    for name in found:
+        if name.endswith((".weight.grad", ".bias.grad")):
+            found[name] = found[name].sum(0)
+    return found | {"loss": np.asarray(found["loss"].mean())}
+
+
+case, mine = load_file(case_path), {}
+for prefix in ("", "second/"):  # the second batch has parameters of its own
+    tensors = {name.removeprefix(prefix): t for name, t in case.items() if name.startswith(prefix)}
+    W = {name: t for name, t in tensors.items() if name.endswith((".weight", ".bias")) and "/" not in name}
+    trace = whole_batch(tensors["input"], tensors["labels"])
+    mine |= {prefix + name: tensor for name, tensor in (trace | W).items()}
 save_file({name: np.array(tensor, order="C") for name, tensor in mine.items()}, mine_path)

@@ -5,7 +5,9 @@ file in the same folder, is synced to the disk and then renamed.
 """
 
 import os
+import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from contextlib import suppress
@@ -19,8 +21,8 @@ from numpy_vgg7.functional import Array, Arrays
 # What NumPy raises for damaged files and other formats; MemoryError for one that claims more elements than
 # there is memory.
 _NUMPY_ERRORS = (
-    OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplementedError, RuntimeError,
-    MemoryError, zipfile.BadZipFile, zlib.error,
+    OSError, ValueError, TypeError, LookupError, AttributeError, EOFError, RuntimeError, ArithmeticError,
+    MemoryError, SyntaxError, tokenize.TokenError, struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 
@@ -43,7 +45,7 @@ def read_npz(path: Path) -> Arrays:
     """Read all arrays of an npz file; pickled objects are refused. Raises DataError."""
     require_file(path, DataError)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except _NUMPY_ERRORS as error:
         raise _not_numpy(path, "an npz file of plain numeric arrays", error) from error

@@ -51,6 +51,10 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Training": {"numpy_vgg7/training/config.py": (), "numpy_vgg7/training/loop.py": ()},
     "Weights files": {"numpy_vgg7/weights/formats.py": ("save", "load", "read_foreign")},
+    "Checking other implementations": {
+        "numpy_vgg7/parity/judge.py": ("check",),
+        "numpy_vgg7/parity/run.py": ("Report",),
+    },
     "PyTorch": {"torch_ref/model.py": ("TorchVGG7",), "torch_ref/weights.py": ("to_torch", "from_torch")},
     "Errors": {"numpy_vgg7/errors.py": ()},
 }

@@ -31,7 +31,7 @@ def train_steps(
     """Take `max(steps)` steps on one batch. Return copies of the parameters after each number of `steps`."""
     sgd = optimizer(module, config)
     copies = {}
-    for step in range(1, max(steps) + 1):
+    for step in range(1, max(steps, default=0) + 1):
         sgd.zero_grad()
         nn.functional.cross_entropy(module(images), labels).backward()  # type: ignore[no-untyped-call]
         sgd.step()

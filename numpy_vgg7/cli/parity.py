@@ -12,12 +12,15 @@ from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.files import write_text
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.parity import case_file, report
+from numpy_vgg7.parity.candidate import read_candidate
 from numpy_vgg7.parity.case import Case, random_case, random_model
 from numpy_vgg7.parity.html import as_html
+from numpy_vgg7.parity.judge import check
 from numpy_vgg7.parity.mutants import CATALOGUE
 from numpy_vgg7.parity.prove import CONTROL_SEEDS, control, needed, prove
 from numpy_vgg7.parity.run import Report
 from numpy_vgg7.parity.run import run as run_case
+from numpy_vgg7.parity.second import confusions, second_case, telling_batch_size
 
 MISMATCH = 4
 LOCATED = 0.9  # of all bugs
@@ -29,6 +32,11 @@ Trained = Annotated[
 ]
 ImageSize = Annotated[int, typer.Option(help="Pixels per side, without WEIGHTS.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images in the batch.")]
+# 5 is 2/K for ten classes, so a case of one's own has another by default.
+CaseBatchSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Images in the batch. Default: 6, or what else can be mistaken for no other."),
+]
 Html = Annotated[Path | None, typer.Option(help="Also write the report as an HTML page.")]
 
 
@@ -121,56 +129,107 @@ def case_(
     weights: Annotated[Path | None, typer.Option(help="A trained model. Default: random weights.")] = None,
     preset: options.Preset = "vgg7",
     image_size: ImageSize = 28,
-    batch_size: BatchSize = 5,
+    batch_size: CaseBatchSize = None,
     seed: options.Seed = 0,
 ) -> None:
-    """Write a case for your own implementation: weights, a batch, and the correct trace."""
+    """Write a case for your own implementation: weights, a batch, and the correct trace.
+
+    Then a second, small batch with parameters of its own, under the names "second/...": exact zeros before
+    ReLU and logits of +-1000.
+    """
     with options.pytorch("parity case"):
         from torch_ref.trace import trace as reference
 
     case = _case(weights, preset, image_size, batch_size, seed)
-    case_file.write_case(file, case, reference(case))
+    second = second_case(case, seed)
+    given = {"input", *second.model.params}
+    expected = {name: array for name, array in reference(second).items() if name not in given}
+    inner = case_file.CaseFile(second, expected)
+    first = reference(case)
+    case_file.write_case(file, case, first, inner, seed)
     print(f"wrote {file}")
+    silent = [
+        name for name, array in (first | expected).items() if name.endswith(".grad") and not array.any()
+    ]
+    if silent:
+        words = f"note: {silent[0]} is zero everywhere, which proves nothing; choose another --seed"
+        messages.print(words, soft_wrap=True, markup=False)
+    for line in _next_steps(file, len(case.labels), case.model.config):
+        messages.print(line, soft_wrap=True, markup=False)
+
+
+def _next_steps(file: Path, batch: int, config: VGG7Config) -> list[str]:
+    """What to do with a case."""
+    mine = file.with_name("mine.safetensors")
+    alike = confusions(batch, config.classes, config.image_size)
+    notes = [f"note: with these sizes, {pair}" for pair in alike]
+    return [
+        *notes,
+        "next:",
+        '1. load "input", "labels" and the parameters ("conv1.weight", ...), all float64, into your code;',
+        "2. compute values and gradients, and write those that you have under the names that stand behind",
+        f'   "reference/" in {file.name}, for example "act3" and "conv1.weight.grad", to {mine.name}',
+        "   (.npz and .pt are read, too; --names maps other names);",
+        '3. do the same with "second/input", "second/labels" and the parameters "second/...", and write',
+        '   "second/act3", ...: a batch with exact zeros before ReLU and logits of +-1000;',
+        f"4. numpy-vgg7 parity check {mine} --case {file} --partial",
+    ]
 
 
 @parity.command("check")
 def check_(
-    file: Annotated[Path, typer.Argument(help="Your tensors, a .safetensors file.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="Your tensors: a .safetensors, .npz or .pt file.", metavar="FILE")
+    ],
     case: Annotated[
         Path | None, typer.Option(help="The case. Default: the only case file in the folder of FILE.")
     ] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Allow FILE to omit tensors.")] = False,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="float64 or float32, judged by rounding bounds. Default: that of most tensors."),
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option(help='A TOML file of lines "your name" = "act3.grad".', metavar="MAP")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="List every tensor, not only failures.")] = False,
     as_json: AsJson = False,
     html: Html = None,
 ) -> None:
-    """Compare the tensors in FILE with the trace in the case. PyTorch is not needed.
+    """Compare the tensors in FILE with the trace in the case. PyTorch is not needed, except for .pt.
 
     Exit code 4 on a mismatch.
     """
-    candidate = case_file.read_candidate(file)
+    readers = {}
+    if file.suffix == ".pt":
+        with options.pytorch(str(file)):
+            from torch_ref.weights import read_pt
+        readers[".pt"] = lambda path: read_pt(path)[0]
+    candidate = read_candidate(file, readers)
     known = case_file.read_case(case or case_file.find_case(file))
-    comparison, culprits = case_file.check(candidate, known, partial)
-    found = Report(f"{file}: compared with the trace in the case", comparison, tuple(culprits))
-    _show(found, report.check_json(found) if as_json else None, html)
+    found = check(known, candidate, partial, dtype, names, f"{file}: compared with the trace in the case")
+    _show(found, report.check_json(found) if as_json else None, html, every)
 
 
-def _case(weights: Path | None, preset: str, image_size: int, batch_size: int, seed: int) -> Case:
+def _case(weights: Path | None, preset: str, image_size: int, batch_size: int | None, seed: int) -> Case:
     if weights:
         trained = VGG7.load(weights)
         wide = {name: parameter.astype("float64") for name, parameter in trained.params.items()}
         model = VGG7.from_params(trained.config, wide)
     else:
         model = random_model(VGG7Config.preset(preset, image_size=image_size), seed)
-    return random_case(model, batch_size, seed)
+    config = model.config
+    return random_case(model, batch_size or telling_batch_size(config.classes, config.image_size), seed)
 
 
-def _show(found: Report, record: dict[str, object] | None, html: Path | None) -> None:
+def _show(found: Report, record: dict[str, object] | None, html: Path | None, every: bool = True) -> None:
     if html:
         write_text(html, as_html(found))
     if record is not None:
         print_json(record)
     else:
-        screen.print(report.as_table(found))
+        if every or not found.comparison.passed:
+            screen.print(report.as_table(found, failures_only=not every))
         for line in report.summary(found):
             screen.print(line, soft_wrap=True, markup=False)
     if not found.passed:

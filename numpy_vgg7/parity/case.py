@@ -72,7 +72,7 @@ def product_trace(case: Case) -> Arrays:
     trace = case.model.trace(case.images, case.labels)
     model = case.copy().model
     velocity = case.sgd.init(model.params)
-    for step in range(1, max(case.steps) + 1):
+    for step in range(1, max(case.steps, default=0) + 1):
         model.train_step(case.images, case.labels, case.sgd, velocity)
         if step in case.steps:
             trace |= {f"{name}.step{step}": p.copy() for name, p in model.params.items()}
@@ -85,7 +85,7 @@ def definition_trace(case: Case) -> Arrays:
     trace = network.trace(layers, case.model.params, case.images, case.labels)
     params = {name: parameter.copy() for name, parameter in case.model.params.items()}
     velocity, groups = case.sgd.init(params), network.parameter_groups(layers)
-    for step in range(1, max(case.steps) + 1):
+    for step in range(1, max(case.steps, default=0) + 1):
         _, gradients = network.loss_and_gradients(layers, params, case.images, case.labels)
         case.sgd.step(params, gradients, velocity, groups)
         if step in case.steps:

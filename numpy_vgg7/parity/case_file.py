@@ -1,11 +1,14 @@
-"""Check another implementation: a case on disk, and the comparison of what it computes for the case.
+"""A case on disk: what another implementation is given, and the trace that it should have.
 
-A case file is safetensors, float64: the parameters ("conv1.weight"), "input" and "labels", the
-reference trace under "reference/...", and one metadata key with configuration and learning rates. A
-candidate is safetensors too: any tensors of a trace under their own names.
+A case file is safetensors, float64: the parameters ("conv1.weight"), "input" and "labels", the reference
+trace under "reference/...", and one metadata key with configuration, learning rates and seed. The second
+batch (see `second.py`) has the same layout under "second/...". Files of earlier versions, without it, are
+read, too.
 """
 
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,55 +19,80 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from numpy_vgg7.config import VGG7Config
-from numpy_vgg7.errors import CaseError, VGG7Error
+from numpy_vgg7.errors import CaseError, ConfigError, VGG7Error
 from numpy_vgg7.files import write_bytes
 from numpy_vgg7.functional import Arrays
 from numpy_vgg7.inputs import as_images, as_labels
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.network import Conv2d, Layer, parameter_shapes, trace_names
 from numpy_vgg7.optim import SGD
 from numpy_vgg7.parity.case import STEPS, Case
-from numpy_vgg7.parity.compare import Comparison, compare
-from numpy_vgg7.parity.localise import Culprit, localise
+from numpy_vgg7.parity.second import PREFIX as SECOND
 
 KEY = "numpy_vgg7_case"
 PREFIX = "reference/"
+# What safetensors, and NumPy behind it, raise for damaged files.
+_READ_ERRORS = (
+    safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError, MemoryError,
+    OverflowError,
+)  # fmt: skip
+
+Tensors = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class CaseFile:
-    """A case and the trace that it should have."""
+    """A case, its trace in the order of computation, and the same for its second batch."""
 
     case: Case
     reference: Arrays
+    second: "CaseFile | None" = None
+    seed: int | None = None
+
+    @property
+    def given(self) -> Arrays:
+        """What the case gives: input, labels and parameters."""
+        return {"input": self.case.images, "labels": self.case.labels, **self.case.model.params}
+
+    @property
+    def parts(self) -> dict[str, "CaseFile"]:
+        """The batches by the prefix of their names: "" and "second/"."""
+        return {"": self} if self.second is None else {"": self, SECOND: self.second}
 
 
-def write_case(path: Path, case: Case, reference: Arrays) -> None:
+def write_case(
+    path: Path, case: Case, reference: Arrays, second: CaseFile | None = None, seed: int | None = None
+) -> None:
     """Write a case of dtype float64 with the reference trace. Raises OutputError."""
-    tensors = {"input": case.images, "labels": case.labels, **case.model.params}
-    tensors |= {PREFIX + name: array for name, array in reference.items()}
-    record = {"config": json.loads(case.model.config.to_json()), "sgd": asdict(case.sgd)}
+    file = CaseFile(case, reference, second, seed)
+    tensors: Arrays = {}
+    for prefix, part in file.parts.items():
+        tensors |= {prefix + name: array for name, array in part.given.items()}
+        tensors |= {prefix + PREFIX + name: array for name, array in part.reference.items()}
+    record = {"config": json.loads(case.model.config.to_json()), "sgd": asdict(case.sgd), "seed": seed}
+    # safetensors writes wrong values for arrays that are not C-contiguous.
     contiguous = {name: np.array(array, order="C") for name, array in tensors.items()}
     write_bytes(path, safetensors.numpy.save(contiguous, metadata={KEY: json.dumps(record)}))
 
 
 def read_case(path: Path) -> CaseFile:
     """Read what `write_case` wrote. Raises CaseError."""
-    tensors, metadata = _read(path)
+    tensors, metadata = read_safetensors(path)
     try:
-        record = json.loads(metadata[KEY])
+        record = _record(metadata.get(KEY))
         config = VGG7Config.from_json(json.dumps(record["config"]))
-        sgd = SGD(**record["sgd"])
-        reference = {n.removeprefix(PREFIX): a for n, a in tensors.items() if n.startswith(PREFIX)}
-        model = VGG7(config, dtype="float64")
-        model = VGG7.from_params(config, {name: tensors[name] for name in model.params})
-        images = as_images(tensors["input"], config.image_size, "float64", "input")
-        labels = as_labels(tensors["labels"], len(images), config.classes)
-    except (KeyError, ValueError, TypeError, VGG7Error) as error:
+        sgd, seed = _sgd(record["sgd"]), record.get("seed")
+        if seed is not None and type(seed) is not int:
+            raise ConfigError("seed", "a whole number", seed, "correct it")
+        second = None
+        if any(name.startswith(SECOND) for name in tensors):
+            inner = {n.removeprefix(SECOND): t for n, t in tensors.items() if n.startswith(SECOND)}
+            second = _part(inner, config, sgd, ())
+        first = _part(tensors, config, sgd, STEPS)
+        return CaseFile(first.case, first.reference, second, seed)
+    except VGG7Error as error:
         found = f"something else ({error})"
         raise _error(path, "a case that `parity case` wrote", found, "write it anew") from error
-    case = Case(model, images, labels, sgd)
-    order = [name for name in _names(case) if name in reference]
-    return CaseFile(case, {name: reference[name] for name in order})
 
 
 def find_case(candidate: Path) -> Path:
@@ -75,7 +103,7 @@ def find_case(candidate: Path) -> Path:
             with safetensors.safe_open(path, framework="numpy") as file:
                 if KEY in (file.metadata() or {}):
                     found.append(path)
-        except (safetensors.SafetensorError, OSError):
+        except _READ_ERRORS:
             continue  # not a case, whatever it is; the candidate itself is read, and judged, elsewhere
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
@@ -83,46 +111,8 @@ def find_case(candidate: Path) -> Path:
     return found[0]
 
 
-def read_candidate(path: Path) -> Arrays:
-    """The tensors of a candidate. Raises CaseError if it is no safetensors file or has no tensor."""
-    tensors, metadata = _read(path)
-    if KEY in metadata:
-        found = "the case file itself"
-        raise _error(path, "a file with your own tensors", found, "run your code and write its trace")
-    if not tensors:
-        raise _error(path, "at least one tensor of a trace", "none", "write your tensors by name")
-    return tensors
-
-
-def check(candidate: Arrays, file: CaseFile, partial: bool = False) -> tuple[Comparison, list[Culprit]]:
-    """Judge a trace; name the places that don't follow from their own inputs.
-
-    Every tensor of the trace is demanded but those that the case itself gives (input, parameters);
-    where `partial` is true, only those that are there are judged. For localising, the reference stands
-    in for what is missing.
-    """
-    given = {"input", *file.case.model.params}
-    judged = {
-        name: tensor
-        for name, tensor in file.reference.items()
-        if name in candidate or not (partial or name in given)
-    }
-    comparison = compare(candidate, judged)
-    fits = {
-        name: tensor
-        for name, tensor in candidate.items()
-        if name in judged
-        and tensor.shape == judged[name].shape
-        and tensor.dtype == judged[name].dtype
-        and np.isfinite(tensor).all()
-    }
-    case = file.case
-    culprits = localise(case.model.layers, case.sgd, case.labels, file.reference | fits, foreign=True)
-    # A reference that stands in cannot be wrong, though it does not follow from the candidate's tensors.
-    return comparison, [culprit for culprit in culprits if culprit.tensor in fits]
-
-
-def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+def read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
+    """Tensors and metadata of a safetensors file. Raises CaseError if it is none."""
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing there"
         raise _error(path, "a file", found, "check the path")
@@ -130,15 +120,90 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         with safetensors.safe_open(path, framework="numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, dict(file.metadata() or {})
-    except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+    except _READ_ERRORS as error:
         found = f"something else ({error})"
         raise _error(path, "a whole safetensors file", found, "write it anew") from error
 
 
-def _names(case: Case) -> list[str]:
-    """Names of a trace in the order of computation, which safetensors does not keep."""
-    names = list(case.model.trace(case.images, case.labels))
-    return names + [f"{name}.step{step}" for step in STEPS for name in case.model.params]
+def trace_shapes(layers: tuple[Layer, ...], config: VGG7Config, batch: int) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of a trace, in the order of computation, without computing it."""
+    side, channels = config.image_size, 1
+    shapes: dict[str, tuple[int, ...]] = {"input": (batch, 1, side, side)}
+    features: tuple[int, ...] | None = None
+    for layer in layers:
+        own = layer.shapes()
+        shapes |= {f"{layer.name}.{key}": shape for key, shape in own.items()}
+        if isinstance(layer, Conv2d):
+            channels = layer.out_channels
+        elif layer.name.startswith("pool"):
+            side //= 2
+        elif layer.name == "flatten":
+            features = (channels * side**2,)
+        elif own:
+            features = own["weight"][:1]
+        shapes[layer.name] = (batch, *(features or (channels, side, side)))
+    shapes |= {"probs": shapes["logits"], "loss": ()}
+    return {name: shapes[name.removesuffix(".grad")] for name in trace_names(layers)}
+
+
+def _record(text: str | None) -> dict[str, Any]:
+    try:
+        record = json.loads(text or "")
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"metadata {KEY}", "JSON", error, "correct it") from error
+    if not isinstance(record, dict) or not {"config", "sgd"} <= record.keys():
+        found = type(record).__name__
+        raise ConfigError(f"metadata {KEY}", "an object with config and sgd", found, "correct it")
+    return record
+
+
+def _sgd(record: object) -> SGD:
+    try:
+        sgd = SGD(**record)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ConfigError("sgd", "learning rates", error, "correct it") from error
+    for name, value in asdict(sgd).items():
+        kinds = (bool,) if name == "nesterov" else (int, float)
+        if type(value) not in kinds or not abs(value) < math.inf:
+            raise ConfigError(f"sgd: {name}", "a finite number", repr(value), "correct it")
+    return sgd
+
+
+def _part(tensors: Tensors, config: VGG7Config, sgd: SGD, steps: tuple[int, ...]) -> CaseFile:
+    """One batch, every tensor of it checked before anything of its size is allocated."""
+    layers = config.layers()
+    params = {name: _tensor(tensors, name, shape) for name, shape in parameter_shapes(layers).items()}
+    given = tensors.get("input", np.zeros(0))
+    images = as_images(given, config.image_size, "float64", "input")
+    if images.dtype != given.dtype:
+        raise CaseError("input", "float64", given.dtype, "correct it")
+    labels = as_labels(tensors.get("labels", np.zeros(0)), len(images), config.classes)
+    shapes = trace_shapes(layers, config, len(images))
+    shapes |= {f"{name}.step{step}": parameter.shape for step in steps for name, parameter in params.items()}
+    reference = dict(_references(tensors, shapes, params | {"input": images}))
+    return CaseFile(Case(VGG7.from_params(config, params), images, labels, sgd, steps), reference)
+
+
+def _references(
+    tensors: Tensors, shapes: dict[str, tuple[int, ...]], given: Arrays
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The reference trace. What the case gives need not stand in it once more."""
+    for name, shape in shapes.items():
+        in_file = PREFIX + name
+        if name in given and in_file not in tensors:
+            yield name, given[name]
+        else:
+            yield name, _tensor(tensors, in_file, shape)
+
+
+def _tensor(tensors: Tensors, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    tensor = tensors.get(name)
+    if tensor is None or tensor.shape != shape or tensor.dtype != np.float64:
+        found = "none" if tensor is None else f"{tensor.dtype} of shape {tensor.shape}"
+        raise CaseError(name, f"float64 of shape {shape}", found, "correct it")
+    if not np.isfinite(tensor).all():
+        raise CaseError(name, "finite numbers", "NaN or infinity", "correct it")
+    return tensor
 
 
 def _error(path: Path, expected: str, found: str, fix: str) -> CaseError:

@@ -2,20 +2,25 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
+from numpy_vgg7.parity.compare import TensorResult
 from numpy_vgg7.parity.prove import Verdict
 from numpy_vgg7.parity.run import Report
 from numpy_vgg7.parity.tolerances import COMPLEX_STEP, LANE64
+
+MOST_FAILURES = 20  # in the short table
 
 
 def as_json(report: Report) -> dict[str, Any]:
     """Stable keys; an infinite error, where nothing could be compared, is null."""
     ratios = [found.ratio for found in report.rounding]
-    lane64 = check_json(report)["tensors"]
+    lane64 = [_tensor(tensor) for tensor in report.comparison.tensors]
     return check_json(report) | {
         "max_relative_error": _number(report.comparison.max_relative_error),
         "lane64": {"max_relative_error": _number(report.comparison.max_relative_error), "tensors": lane64},
@@ -28,49 +33,92 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def check_json(report: Report) -> dict[str, Any]:
-    """The part that a foreign trace has, too."""
+    """The part that a foreign trace has, too. Each tensor is listed once, with all that is known of it."""
+    ratios = {found.name: found.ratio for found in report.rounding}
+    steps = {f"{found.name}.grad": found.max_relative_error for found in report.complex_steps}
+    definition = {found.name: found for found in (report.definition.tensors if report.definition else ())}
+    tensors = []
+    for tensor in report.comparison.tensors:
+        figures = {
+            "outside": tensor.outside,
+            "worst": tensor.worst or None,
+            "note": tensor.note or None,
+            "bound_used": (report.bounds or {}).get(tensor.name),
+            "float32_error_ratio": ratios.get(tensor.name),
+            "complex_step_error": steps.get(tensor.name),
+            "definition_error": definition[tensor.name].max_relative_error if definition else None,
+        }
+        # A figure that a command never has is left out; one that this tensor alone lacks is null.
+        figures = {key: value for key, value in figures.items() if key in _figures(report)}
+        tensors.append(
+            _tensor(tensor) | {k: _number(v) if isinstance(v, float) else v for k, v in figures.items()}
+        )
     return {
         "passed": report.passed,
         "first_divergence": report.comparison.first_divergence,
         "culprit": report.culprit,
         "diagnosis": report.diagnosis,
-        "tensors": [
-            {
-                "name": tensor.name,
-                "kind": tensor.kind,
-                "passed": tensor.passed,
-                "max_relative_error": _number(tensor.max_relative_error),
-            }
-            for tensor in report.comparison.tensors
-        ],
+        "dtype": report.dtype,
+        "seed": report.seed,
+        "notes": list(report.notes),
+        "culprits": [asdict(culprit) for culprit in report.culprits],
+        "tensors": tensors,
     }
 
 
-def as_table(report: Report) -> Table:
-    """One row per tensor."""
-    table = Table(title=report.title, title_justify="left")
+def _figures(report: Report) -> set[str]:
+    sources = {
+        "bound_used": report.bounds,
+        "float32_error_ratio": report.rounding,
+        "complex_step_error": report.complex_steps,
+        "definition_error": report.definition,
+    }
+    return {"outside", "worst", "note"} | {key for key, source in sources.items() if source}
+
+
+def _tensor(tensor: TensorResult) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "kind": tensor.kind,
+        "passed": tensor.passed,
+        "max_relative_error": _number(tensor.max_relative_error),
+    }
+
+
+def as_table(report: Report, failures_only: bool = False) -> Table:
+    """One row per tensor, or one per tensor that fails."""
+    failed = sum(not tensor.passed for tensor in report.comparison.tensors)
+    first = f"the first {MOST_FAILURES} failures (--all lists every tensor)"
+    short = first if failed > MOST_FAILURES else "failures"
+    title = short if failures_only else escape(report.title)
+    table = Table(title=title, title_justify="left")
     table.add_column("tensor", no_wrap=True)
     table.add_column("kind")
-    table.add_column("float64 error", justify="right")
+    table.add_column("relative error" if report.dtype == "float32" else "float64 error", justify="right")
     if report.rounding:
         table.add_column("float32, x PyTorch's", justify="right")
+    if report.bounds:
         table.add_column("% of bound", justify="right")
     table.add_column("")
     ratios = {found.name: f"{found.ratio:.2f}" for found in report.rounding}
     shares = {name: f"{100 * share:.2g}" for name, share in (report.bounds or {}).items()}
     for tensor in report.comparison.tensors:
         passed = tensor.passed and tensor.name not in report.over_bound
+        if failures_only and (passed or table.row_count >= MOST_FAILURES):
+            continue
         verdict = "[green]PASS[/]" if passed else "[bold red]FAIL[/]"
-        error = tensor.note or f"{tensor.max_relative_error:.1e}"
-        lane32 = (ratios.get(tensor.name, ""), shares.get(tensor.name, "")) if report.rounding else ()
-        table.add_row(tensor.name, tensor.kind, error, *lane32, verdict)
+        error = escape(tensor.note) or f"{tensor.max_relative_error:.1e}"
+        figures = [ratios.get(tensor.name, "")] if report.rounding else []
+        figures += [shares.get(tensor.name, "")] if report.bounds else []
+        table.add_row(escape(tensor.name), tensor.kind, error, *figures, verdict)
     return table
 
 
 def summary(report: Report) -> list[str]:
     """The verdict in a few lines."""
     count, worst = len(report.comparison.tensors), report.comparison.max_relative_error
-    lines = []
+    tensors, agree = ("1 tensor", "agrees") if count == 1 else (f"{count} tensors", "agree")
+    lines = list(report.notes)
     if report.rounding:
         ratios = [found.ratio for found in report.rounding]
         lines.append(
@@ -84,14 +132,17 @@ def summary(report: Report) -> list[str]:
         worst_of_definition = report.definition.max_relative_error
         lines.append(f"definition: worst relative error {worst_of_definition:.1e} (bound {LANE64:.0e})")
     if report.passed:
-        bound = f"(bound {LANE64:.0e})"
-        return [*lines, f"PASS: {count} tensors agree, worst relative error {worst:.1e} {bound}"]
+        how = f"worst relative error {worst:.1e} (bound {LANE64:.0e})"
+        if report.dtype == "float32":
+            share = max((report.bounds or {}).values(), default=0.0)
+            how = f"within at most {100 * share:.2g} % of their rounding bounds"
+        return [*lines, f"PASS: {tensors} {agree}, {how}"]
     failed = [tensor for tensor in report.comparison.tensors if not tensor.passed]
     first = report.comparison.first_divergence
     if not failed:
-        lines.append(f"FAIL: {count} tensors agree in float64, but see below")
+        lines.append(f"FAIL: {tensors} {agree} in {report.dtype}, but see below")
     else:
-        lines.append(f"FAIL: {len(failed)} of {count} tensors; first divergence: {first}")
+        lines.append(f"FAIL: {len(failed)} of {tensors}; first divergence: {first}")
         tensor = failed[0]
         elements = "1 element" if tensor.outside == 1 else f"{tensor.outside} elements"
         lines.append(f"  {tensor.note or f'{elements} out of bounds, worst at {tensor.worst}'}")

@@ -23,7 +23,8 @@ FEW_ENTRIES = 8
 
 @dataclass(frozen=True)
 class Report:
-    """Everything about one case. What follows the culprits is empty where only a foreign trace was judged."""
+    """Everything about one case. What follows the culprits is empty where only a foreign trace was judged,
+    but for `bounds` if it is float32."""
 
     title: str
     comparison: Comparison
@@ -32,6 +33,9 @@ class Report:
     bounds: dict[str, float] | None = None
     complex_steps: tuple[Checked, ...] = ()
     definition: Comparison | None = None  # `comparison` is the engine's
+    notes: tuple[str, ...] = ()  # what was judged, and what was not
+    seed: int | None = None
+    dtype: str = "float64"
 
     @property
     def passed(self) -> bool:
@@ -43,7 +47,9 @@ class Report:
         """Tensors out of bounds in float32, by the complex step, or in the definition."""
         definition = self.definition.tensors if self.definition else ()
         rounding = [f"{found.name} (float32)" for found in self.rounding if not found.passed]
-        rounding += [f"{name} (float32, rounding bound)" for name in self.over_bound]
+        failed = {found.name for found in self.comparison.tensors if not found.passed}
+        over = [name for name in self.over_bound if name not in failed]
+        rounding += [f"{name} (float32, rounding bound)" for name in over]
         steps = [f"{found.name} (complex step)" for found in self.complex_steps if not found.passed]
         return rounding + steps + [f"{found.name} (definition)" for found in definition if not found.passed]
 
@@ -63,6 +69,13 @@ class Report:
         if not self.culprits:
             return None
         return "; ".join(dict.fromkeys(culprit.diagnosis for culprit in self.culprits))
+
+    def assert_ok(self) -> None:
+        """Raise an AssertionError that says what is wrong, unless everything passed."""
+        if not self.passed:
+            from numpy_vgg7.parity.report import summary
+
+            raise AssertionError("\n".join(summary(self)))
 
 
 def run(title: str, case: Case, product: VGG7, referee: Referee, seed: int) -> Report:
@@ -93,6 +106,7 @@ def run(title: str, case: Case, product: VGG7, referee: Referee, seed: int) -> R
         bounds_used(product.layers, product.params, reference),
         tuple(complex_step(few, product.trace(few.images, few.labels), seed, entries)),
         definition,
+        seed=seed,
     )
 
 
