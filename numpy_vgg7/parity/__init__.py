@@ -2,4 +2,20 @@
 
 `case.py` defines what all implementations are given, `compare.py` how their traces are compared, `checks.py`
 the kinds of checks, `localise.py` and `kernel_alone.py` how a fault is located, and `mutants` the known bugs.
+`check_layer` examines a single layer; it is imported on first use, and loads NumPy only.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy_vgg7.parity.layer_check import Finding, LayerReport, check_layer
+
+__all__ = ["Finding", "LayerReport", "check_layer"]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        from importlib import import_module
+
+        return getattr(import_module("numpy_vgg7.parity.layer_check"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
