@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ NAMES = {
     "x": r"x|inp|input|inputs|logits|scores",
     "out": r"out|output",
     "labels": r"y|t|labels?|targets?|y_true|one_hot",
+    "weight": r"w|weights?|kernels?|filters?",
+    "bias": r"b|bias",
     "probs": r"p|probs?|probabilities|softmax\w*|y_hat|y_pred",
 }
 
@@ -32,7 +34,7 @@ class Run:
     gradients: Arrays = field(default_factory=dict)
     error: Exception | None = None
     failed: str = ""  # "forward" or "backward", where there is an error
-    impure: list[tuple[str, str]] = field(default_factory=list)  # place, words
+    impure: list[tuple[str, str, str]] = field(default_factory=list)  # place, result, words
 
 
 class ResultError(Exception):
@@ -71,13 +73,11 @@ class Layer:
                 self._watch(run, place, {"out": result}, given, {"x": trial.x, **trial.params})
                 place = "backward"
                 d_out = trial.d_out
-                if trial.like is None or d_out.shape != out.shape:
+                if d_out.shape != out.shape and trial.like != "softmax_cross_entropy":
                     seeded = np.random.default_rng([len(out.shape), out.size])
                     d_out = seeded.standard_normal(out.shape) if out.ndim else np.ones(())
                     d_out = d_out.astype(self.dtype).astype(np.float64)
-                    run.trial = _replaced(trial, d_out, out, cache)
-                else:
-                    run.trial = _replaced(trial, d_out, out, cache)
+                run.trial = _continued(trial, d_out, out, cache)
                 run.out = out
                 values = {"x": trial.x, **trial.params} if not cached else {}
                 passed = {"d_out": fresh(d_out), **{name: fresh(a) for name, a in values.items()}}
@@ -85,7 +85,7 @@ class Layer:
                 known |= {name: passed.get(name, given[name]) for name in trial.params}
                 arguments = self._arguments(trial, known, cache, cached)
                 answer = self.backward(*arguments)
-                gradients = self._named(answer, {"x": trial.x, **trial.params})
+                gradients = self._named(answer, {"x": trial.x, **trial.params}, trial.like is None)
                 self._watch(run, place, gradients, passed, {"d_out": d_out, **values})
                 run.gradients = {name: np.array(g, dtype=np.float64) for name, g in gradients.items()}
             except LayerError:
@@ -97,7 +97,7 @@ class Layer:
     def _watch(self, run: Run, place: str, results: Mapping[str, Any], given: Arrays, right: Arrays) -> None:
         """Note arguments that changed, and results that are views of arguments or of each other."""
         changed = [name for name, array in given.items() if not np.array_equal(array, right[name])]
-        run.impure += [(place, f"changes its argument {name} in place") for name in changed]
+        run.impure += [(place, "", f"changes its argument {name} in place") for name in changed]
         shown = {("out" if name == "out" else f"d_{name}"): result for name, result in results.items()}
         others = dict(given)
         for name, result in shown.items():
@@ -105,7 +105,7 @@ class Layer:
                 both = isinstance(result, np.ndarray) and isinstance(array, np.ndarray)
                 reshaped = run.trial.like is None and both and result.size == array.size
                 if both and other not in changed and not reshaped and np.shares_memory(result, array):
-                    run.impure.append((place, f"returns {name} as a view of the memory of {other}"))
+                    run.impure.append((place, name, f"returns {name} as a view of the memory of {other}"))
             others[name] = result
 
     def _arguments(self, trial: Trial, known: dict[str, Any], cache: Any, cached: bool) -> list[Any]:
@@ -116,12 +116,13 @@ class Layer:
         probs = cached and loss and _is_probs(cache, trial)
         if cached:
             known |= {"cache": cache} | ({"probs": cache} if probs else {})
-        if loss:
-            known["labels"] = known[params[0]]
+        known |= {role: known[name] for role, name in trial.roles.items()}
         named = [_meaning(name, known) for name in names or []]
         if names and all(meaning is not None for meaning in named):
             return [known[meaning] for meaning in named if meaning is not None]
         orders = [["d_out", "cache"]] if cached else [["x", *params, "d_out"]]
+        if named[:1] == ["d_out"] and not cached:
+            orders = [["d_out", "x", *params]]
         if loss:
             orders = [["x", params[0], "d_out"], ["x", params[0]]] if not cached else orders
             orders = [["cache", params[0]], ["cache", params[0], "d_out"]] if probs else orders
@@ -133,16 +134,20 @@ class Layer:
         fix = "wrap it in a function that takes these"
         raise LayerError("backward", f"arguments {expected}", f"({', '.join(names or [])})", fix)
 
-    def _named(self, answer: Any, arguments: Arrays) -> dict[str, Any]:
-        """The gradients by name, from a tuple in the order of the arguments, a dict, or one array."""
-        expected = ["x", *self.names]
+    def _named(self, answer: Any, arguments: Arrays, lenient: bool) -> dict[str, Any]:
+        """The gradients by name, from a tuple in the order of the arguments, a dict, or one array.
+
+        If `lenient`, one array may be d_x where there are parameters, which may need no gradient.
+        """
+        single = lenient and not isinstance(answer, (Mapping, tuple, list))
+        expected = ["x"] if single else ["x", *self.names]
         if isinstance(answer, Mapping):
             found = {name: _entry(answer, name) for name in expected}
         else:
             parts = _flat(answer) if isinstance(answer, (tuple, list)) else [answer]
             if any(isinstance(part, Mapping) for part in parts):
                 merged = {"x": parts[0]} | {k: v for p in parts if isinstance(p, Mapping) for k, v in p.items()}
-                return self._named(merged, arguments)
+                return self._named(merged, arguments, lenient)
             while len(parts) > len(expected) and parts[-1] is None:
                 parts.pop()  # labels have no gradient
             if len(parts) != len(expected):
@@ -178,9 +183,8 @@ def _check_numbers(array: Any, name: str) -> None:
         raise ResultError(f"returns {name} as {kind} instead of an array of real numbers")
 
 
-def _replaced(trial: Trial, d_out: Array, out: Array, cache: Any) -> Trial:
-    from dataclasses import replace
-
+def _continued(trial: Trial, d_out: Array, out: Array, cache: Any) -> Trial:
+    """The trial as its backward pass sees it."""
     own = None
     if trial.like in ("tanh", "arctan", "relu"):
         own = out if out.shape == trial.x.shape else None
@@ -236,7 +240,8 @@ def _complain_of_order(found: dict[str, Any], arguments: Arrays) -> None:
     right = {name: arguments[name].shape for name in found}
     if shapes == right or sorted(shapes.values()) != sorted(right.values()):
         return
-    if len(set(right.values())) == len(right):
-        owner = {shape: name for name, shape in right.items()}
-        seen = ", ".join(f"d_{owner[shape]}" for shape in shapes.values())
-        raise ResultError(f"returns ({seen}) instead of ({', '.join(f'd_{name}' for name in found)})")
+    owner = {shape: f"d_{name}" for name, shape in right.items()}
+    distinct = len(owner) == len(right)
+    seen = ", ".join(owner[shape] if distinct else str(shape) for shape in shapes.values())
+    expected = ", ".join(f"d_{name}" if distinct else str(shape) for name, shape in right.items())
+    raise ResultError(f"returns ({seen}) instead of ({expected})")

@@ -8,9 +8,9 @@ import numpy as np
 
 from numpy_vgg7.errors import LayerError
 from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.parity.layer_call import Layer, Run
+from numpy_vgg7.parity.layer_call import Layer, ResultError, Run
 from numpy_vgg7.parity.layer_mistakes import Mistake
-from numpy_vgg7.parity.layer_trials import LIKES, Trial, trial_of, trials
+from numpy_vgg7.parity.layer_trials import LIKES, Trial, out_shape, trial_of, trials
 from numpy_vgg7.parity.layer_truth import definition, own_derivative, own_gradient, tolerances
 from numpy_vgg7.parity.layer_words import Evidence, description, explanations, matching
 
@@ -30,7 +30,8 @@ class Finding:
     named: bool
 
     def __str__(self) -> str:
-        return f"{self.place}, {' and '.join(self.tensors)}: {self.words}" if self.tensors else self.words
+        where = f"{self.place}, {' and '.join(self.tensors)}" if self.tensors else self.place
+        return f"{where}: {self.words}"
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,8 @@ class _Session:
         between = self.layer.run(replace(other.trial, own=None))
         again.append(self.layer.run(replace(trial, own=None)))
         del between
-        for place, name in (("forward", "out"), *(("backward", name) for name in self.names)):
+        names = [name for name in self.names if name in first.gradients]
+        for place, name in (("forward", "out"), *(("backward", name) for name in names)):
             values = [_tensor(run, name) for run in (first, *again)]
             if any(run.error for run in again) or not all(_near(v, values[0], self.dtype) for v in values):
                 shown = name if name == "out" else f"d_{name}"
@@ -177,43 +179,60 @@ class _Session:
 
     def findings(self) -> list[Finding]:
         """All findings, forward first."""
-        errors = [run for run in self.runs if run.error]
-        found = list(self._of_errors(errors))
-        right = [run for run in self.runs if run.out is not None]
-        impure = [pair for run in self.runs for pair in run.impure]
-        for place, words in dict.fromkeys(impure):
-            found.append(Finding(place, (), f"{place}: {words}", True))
         # A layer that depends on earlier calls gives results of which only the first can be judged.
         broken = {tensor for finding in self.history for tensor in finding.tensors}
-        found += self.history
-        forward_wrong = False
+        found = list(self.history)
+        right = [run for run in self.runs if run.out is not None]
+        forward_wrong = "out" in broken
         if self.like is not None and right:
             forward = list(self._of_forward(right[:1] if "out" in broken else right))
-            forward_wrong = bool(forward) or "out" in broken
+            forward_wrong = bool(forward) or forward_wrong
             found += forward
         complete = [run for run in self.runs if run.gradients]
         for name in self.names if complete else []:
+            if any(name not in run.gradients for run in complete):
+                self.notes.append(f"d_{name} was not checked: the backward pass does not return it")
+                continue
             judged = complete[:1] if f"d_{name}" in broken else complete
             found += self._of_gradient(name, judged, forward_wrong)
-        return found
+        for place in ("backward", "forward"):
+            found = self._with_errors(place, found)
+        wrong = {tensor for finding in found for tensor in finding.tensors}
+        impure = dict.fromkeys(pair for run in self.runs for pair in run.impure)
+        return [
+            *(Finding(place, (), words, True) for place, name, words in impure if name not in wrong),
+            *found,
+        ]
 
-    def _of_errors(self, errors: list[Run]) -> Iterator[Finding]:
-        """Trials in which the layer raised an exception."""
-        for place in ("forward", "backward"):
-            failed = [run for run in errors if run.failed == place]
-            if not failed:
-                continue
-            error, shapes = failed[0].error, failed[0].trial.title
-            kind = "" if type(error).__name__ == "ResultError" else f"raises {type(error).__name__}: "
-            words = f"{place}: {kind}{error}"
-            extent = "" if len(failed) == len(self.runs) else f" in {len(failed)} of {len(self.runs)} trials"
-            if self.like is None and extent and self.runs[0].error is None:
-                self.notes.append(f"other batch sizes were not checked: {words}")
-                continue
-            yield Finding(place, (), f"{words}{extent} (with {shapes})", False)
+    def _with_errors(self, place: str, found: list[Finding]) -> list[Finding]:
+        """The findings with the exceptions that the layer raised, unless one of them explains these."""
+        failed = [run for run in self.runs if run.failed == place]
+        if not failed:
+            return found
+        error, shapes = failed[0].error, failed[0].trial.title
+        kind = "" if isinstance(error, ResultError) else f"raises {type(error).__name__}: "
+        extent = "" if len(failed) == len(self.runs) else f" in {len(failed)} of {len(self.runs)} trials"
+        words = f"{kind}{error}{extent} (with {shapes})"
+        if self.like is None and extent and self.runs[0].error is None:
+            self.notes.append(f"other batch sizes were not checked: {place} {words}")
+            return found
+        if place == "backward" and all(_of_other_shape(run) for run in failed):
+            self.notes.append(f"backward was not checked, since the output has another shape: it {words}")
+            return found
+        for index, finding in enumerate(found):
+            if finding.place == place:
+                told = replace(finding, words=f"{finding.words}; {words}")
+                return [*found[:index], told, *found[index + 1 :]]
+        return [Finding(place, (), words, isinstance(error, ResultError)), *found]
 
     def _of_forward(self, runs: list[Run]) -> Iterator[Finding]:
-        evidence = [self._evidence(run, "out", run.out, None) for run in runs]
+        lost = [run for run in runs if run.trial.underflow and not self._finite(run)]
+        if lost:
+            self.notes.append(
+                "where a probability underflows to 0 (logits of 1000 and -1000 in a row) the loss is not finite: "
+                "take the logarithm of the label's probability only, or of softmax in one step"
+            )
+        evidence = [self._evidence(run, "out", run.out, None) for run in runs if run not in lost]
         yield from self._judged("forward", "out", "out", evidence)
 
     def _of_gradient(self, name: str, runs: list[Run], forward_wrong: bool) -> Iterator[Finding]:
@@ -222,7 +241,7 @@ class _Session:
             yield from self._of_unknown(name, runs)
             return
         role = self._role(name, runs[0].trial)
-        comparable = [run for run in runs if run.out is not None and run.out.shape == _out_shape(run.trial)]
+        comparable = [run for run in runs if not _of_other_shape(run)]
         evidence = [self._evidence(run, role, run.gradients[name], None) for run in comparable]
         if evidence and not any(item.wrong for item in evidence):
             return
@@ -335,15 +354,14 @@ class _Session:
         return Evidence(trial, found, truth, tolerance)
 
 
+def _of_other_shape(run: Run) -> bool:
+    """Whether the output has a wrong shape, so that the upstream gradient has it, too."""
+    return run.trial.like is not None and run.out is not None and run.trial.d_out.shape != out_shape(run.trial)
+
+
 def _output(trial: Trial) -> Array:
     """The right output; d_out may have the shape of a wrong one."""
-    return definition(replace(trial, own=None, d_out=np.zeros(_out_shape(trial))))["out"]
-
-
-def _out_shape(trial: Trial) -> tuple[int, ...]:
-    from numpy_vgg7.parity.layer_trials import out_shape
-
-    return out_shape(trial)
+    return definition(replace(trial, own=None, d_out=np.zeros(out_shape(trial))))["out"]
 
 
 def _tensor(run: Run, name: str) -> Array | None:

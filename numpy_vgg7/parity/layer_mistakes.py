@@ -5,6 +5,7 @@ numbers in every trial, in all shapes. Formulas get arrays of float64 in PyTorch
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import combinations
 from typing import NamedTuple
 
@@ -63,8 +64,6 @@ def mistakes(like: str, tensor: str) -> Iterator[Mistake]:
 
 
 def _with_ones(trial: Trial) -> Trial:
-    from dataclasses import replace
-
     return replace(trial, d_out=np.ones_like(trial.d_out))
 
 
@@ -190,15 +189,11 @@ def _samples(like: str, tensor: str) -> Iterator[Mistake]:
 
 
 def _upstream(trial: Trial, d_out: Array) -> Trial:
-    from dataclasses import replace
-
     return replace(trial, d_out=d_out)
 
 
 def _sample(trial: Trial, index: int) -> Trial:
     """The trial with one sample."""
-    from dataclasses import replace
-
     rows = [index]
     params = {name: a[rows] if name == trial.roles.get("labels") else a for name, a in trial.params.items()}
     own = None if trial.own is None else trial.own[rows]
@@ -225,11 +220,9 @@ def _bias_axes(like: str) -> Iterator[Mistake]:
                 yield Mistake(text, formula)
                 if count == ndim:
                     yield Mistake(text, lambda t, f=formula: np.broadcast_to(f(t), t.b.shape))
-    yield Mistake("the last element of d_out that was met, instead of the sum: = for +=", _last_element)
-
-
-def _last_element(trial: Trial) -> Array:
-    return trial.d_out[-1, :, -1, -1] if trial.d_out.ndim == 4 else trial.d_out[-1]
+    if like == "conv2d":
+        words = "the last element of d_out that was met, instead of the sum: = for +="
+        yield Mistake(words, lambda t: t.d_out[-1, :, -1, -1])
 
 
 def _arrangements(like: str, tensor: str) -> Iterator[Mistake]:

@@ -72,11 +72,6 @@ def _cropped(top: int, left: int) -> Formula:
     return formula
 
 
-def _exchanged_only(weight: Array, groups: int) -> Array:
-    """In and out channels exchanged, the kernel not rotated."""
-    return F.rotated_and_exchanged(weight[..., ::-1, ::-1], groups)
-
-
 def _assigned_by_window(t: Trial, outputs: slice = slice(None)) -> Array:
     """`=` for `+=` in a loop over windows: each pixel keeps what its last window wrote."""
     n, _, height, width = t.d_out.shape
@@ -166,6 +161,14 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
         ("the kernel is flipped left to right", lambda t: _out(t, _flipped_left_right(t.w))),
         ("the two axes of the kernel are exchanged", lambda t: _out(t, _transposed(t.w))),
         ("the in and out channels of the weight are exchanged", lambda t: _out(t, t.w.swapaxes(0, 1))),
+        (
+            "the in and out channels of the weight are exchanged, then read in its old shape",
+            lambda t: _out(t, t.w.swapaxes(0, 1).reshape(t.w.shape)),
+        ),
+        (
+            "divided by 9 before the bias is added: the mean over the taps instead of the sum",
+            lambda t: _plain(t) / 9 + t.b[:, None, None],
+        ),
         ("the bias is missing", _plain),
         ("the bias is subtracted instead of added", lambda t: _plain(t) - t.b[:, None, None]),
         ("the bias is added twice", lambda t: _plain(t) + 2 * t.b[:, None, None]),
@@ -237,6 +240,19 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
             lambda t: _correlated(np.pad(t.d_out, SURROUND), _rotated(t.w), t.groups),
         ),
         (
+            "the in and out channels of the weight are not exchanged: it is only read in another shape",
+            lambda t: _correlated(
+                np.pad(t.d_out, SURROUND),
+                _rotated(t.w).reshape(-1, len(t.w) // t.groups, 3, 3),
+                t.groups,
+            ),
+        ),
+        (
+            "the in and out channels of the weight are not exchanged: its first two axes are swapped, then "
+            "read in the old shape",
+            lambda t: _d_x(t, t.w.swapaxes(0, 1).reshape(t.w.shape)),
+        ),
+        (
             "the kernel is neither rotated, nor its in and out channels exchanged",
             lambda t: _correlated(np.pad(t.d_out, SURROUND), t.w, t.groups),
         ),
@@ -252,6 +268,7 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
         ),
         ("of the first output channel only", lambda t: _d_x(t, d_out=_one_output(t, 0))),
         ("of the last tap only: = for += over the taps", lambda t: _d_x(t, _one_tap(t, 2, 2))),
+        ("of the last tap only: = for += over the taps", lambda t: _d_x(t, _one_tap(t, 0, 0))),
         ("of the middle tap only", lambda t: _d_x(t, _one_tap(t, 1, 1))),
         ("the last tap is skipped", lambda t: _d_x(t, t.w - _one_tap(t, 2, 2))),
         ("the first tap is skipped", lambda t: _d_x(t, t.w - _one_tap(t, 0, 0))),

@@ -96,7 +96,7 @@ def _through(t: Trial, d_probs: Array) -> Array:
 
 def _binary(t: Trial) -> Array:
     probs = F.softmax(t.x)
-    return -(t.one_hot * np.log(probs) + (1 - t.one_hot) * np.log(1 - probs))
+    return -np.log(np.where(t.one_hot == 1, probs, 1 - probs))
 
 
 def _binary_slope(t: Trial) -> Array:
@@ -261,7 +261,6 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
             "the log-probabilities are used in place of the probabilities",
             lambda t: (F.log_softmax(t.x) - t.one_hot) / t.n,
         ),
-        ("softmax is applied to the probabilities again", lambda t: (F.softmax(_probs(t)) - t.one_hot) / t.n),
         *((f"{eps:g} is added to the probability that 1 is divided by", _slope_with_eps(eps)) for eps in EPSILONS),
         (
             "2 is subtracted at the label instead of 1",

@@ -70,6 +70,10 @@ POOL: dict[tuple[str, str], list[tuple[str, Formula]]] = {
         ),
         ("the mean of the two left pixels of each window only", lambda t: _corners(t.x)[..., ::2].mean(-1)),
         ("the stride is 1 instead of 2: the windows overlap", lambda t: _stride_one(t.x)),
+        (
+            "the stride is 1 instead of 2: only the upper left quarter of the image is used",
+            lambda t: _stride_one(t.x)[:, :, : t.x.shape[2] // 2, : t.x.shape[3] // 2],
+        ),
         ("averaged over rows only", lambda t: (t.x[:, :, ::2] + t.x[:, :, 1::2]) / 2),
         ("averaged over columns only", lambda t: (t.x[..., ::2] + t.x[..., 1::2]) / 2),
         (

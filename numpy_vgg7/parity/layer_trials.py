@@ -25,10 +25,11 @@ class Trial:
     x: Array
     params: Arrays = field(default_factory=dict)
     roles: dict[str, str] = field(default_factory=dict)
-    d_out: Array = field(default_factory=lambda: np.ones(()))
+    d_out: Array = field(default_factory=lambda: np.ones(()))  # of a scalar output, 1
     own: Array | None = None
     in_out: bool = False  # the weight of a linear layer is (in, out)
     fortran: bool = False  # arrays are passed in Fortran order
+    underflow: bool = False  # the probabilities of some classes are 0
 
     @property
     def title(self) -> str:
@@ -146,6 +147,7 @@ def trials(given: Trial, dtype: np.dtype, seed: int) -> list[Trial]:
     elif like == "softmax_cross_entropy":
         sizes = [given.x.shape, (3, 5), (4, 4), (1, 6), (5, 2), (7, 3)]
         made = [given, *(_logits(given, shape, rng) for shape in sizes), *_extreme_logits(given, rng)]
+        made.append(_spread_out(_logits(given, (6, 5), rng)))
     else:
         made = [given, *(_random(given, shape, rng) for shape in _shapes(given))]
         made.append(replace(made[2], fortran=True))
@@ -249,6 +251,11 @@ def _logits(given: Trial, shape: tuple[int, ...], rng: np.random.Generator) -> T
     return _with_labels(given, 2 * rng.standard_normal(shape), rng.integers(0, shape[1], shape[0]))
 
 
+def _spread_out(trial: Trial) -> Trial:
+    """Logits of some tens, whose small probabilities show what is added to them."""
+    return replace(trial, x=4 * trial.x)
+
+
 def _extreme_logits(given: Trial, rng: np.random.Generator) -> Iterator[Trial]:
     """Logits near 1000, near -1000, and both in a batch; each label has a probability that is not tiny."""
     labels = rng.integers(0, 5, 4)
@@ -257,7 +264,7 @@ def _extreme_logits(given: Trial, rng: np.random.Generator) -> Iterator[Trial]:
     yield _with_labels(given, near + np.array([[1000], [-1000], [0], [-1000]]), labels)
     spread = np.full((4, 5), -1000.0)
     spread[np.arange(4), labels] = 1000
-    yield _with_labels(given, spread, labels)
+    yield replace(_with_labels(given, spread, labels), underflow=True)
 
 
 def _nearby(given: Trial, rng: np.random.Generator) -> Iterator[Trial]:
@@ -278,7 +285,8 @@ def _nearby(given: Trial, rng: np.random.Generator) -> Iterator[Trial]:
         x = moved(given.x[rows]) if len(rows) else moved(given.x)
         params = {}
         for name, array in given.params.items():
-            per_row = np.issubdtype(array.dtype, np.integer) and array.shape[:1] == given.x.shape[:1]
+            whole = np.issubdtype(array.dtype, np.integer)
+            per_row = array.shape == given.x.shape or (whole and array.shape[:1] == given.x.shape[:1])
             params[name] = array[rows] if per_row and len(rows) else moved(array)
         return replace(given, x=x, params=params)
 

@@ -15,9 +15,9 @@ from numpy_vgg7 import functional as F
 from numpy_vgg7.functional import Array, Arrays
 from numpy_vgg7.parity.layer_trials import ELEMENTWISE, Trial
 
-# Correct layers in several styles use up to a tenth of these over 200 seeds, in either dtype. In float64
-# there is room to spare: the smallest mistake in the examples, log(p + 1e-12), is 100 times the tolerance.
-SLACK = {"float64": 1000.0, "float32": 16.0}
+# Correct layers in fifteen styles use up to 12 % of the tolerance in float32, 2 % in float64, over 200 seeds. The
+# smallest mistake of the examples, log(p + 1e-12), is several hundred times the tolerance in float64.
+SLACK = {"float64": 64.0, "float32": 16.0}
 STEP = 1e-30  # into the complex plane
 
 

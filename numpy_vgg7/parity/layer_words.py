@@ -116,15 +116,15 @@ def _fits(formula: Callable[[Trial], Array], item: Evidence, dtype: np.dtype) ->
 
 
 # Places that a mistake may be limited to.
-PLACES: list[tuple[str, Callable[[Evidence], Array]]] = [
-    ("where x is exactly 0", lambda e: _pointwise(e) & (e.trial.x == 0)),
-    ("where x is negative", lambda e: _pointwise(e) & (e.trial.x < 0)),
-    ("where x is positive", lambda e: _pointwise(e) & (e.trial.x > 0)),
-    ("where x is not positive", lambda e: _pointwise(e) & (e.trial.x <= 0)),
-    ("where |x| is at least 7", lambda e: _pointwise(e) & (np.abs(e.trial.x) >= 7)),
-    ("where |x| is 1000", lambda e: _pointwise(e) & (np.abs(e.trial.x) == 1000)),
-    ("at the label of each row", lambda e: _of_loss(e) & (e.trial.one_hot == 1)),
-    ("at the other classes than the label", lambda e: _of_loss(e) & (e.trial.one_hot == 0)),
+PLACES: list[tuple[str, Callable[[Evidence], Array | bool]]] = [
+    ("where x is exactly 0", lambda e: _pointwise(e) and (e.trial.x == 0)),
+    ("where x is negative", lambda e: _pointwise(e) and (e.trial.x < 0)),
+    ("where x is positive", lambda e: _pointwise(e) and (e.trial.x > 0)),
+    ("where x is not positive", lambda e: _pointwise(e) and (e.trial.x <= 0)),
+    ("where |x| is at least 7", lambda e: _pointwise(e) and (np.abs(e.trial.x) >= 7)),
+    ("where |x| is 1000", lambda e: _pointwise(e) and (np.abs(e.trial.x) == 1000)),
+    ("at the label of each row", lambda e: _of_loss(e) and (e.trial.one_hot == 1)),
+    ("at the other classes than the label", lambda e: _of_loss(e) and (e.trial.one_hot == 0)),
     ("in the border of the image", lambda e: _border(e)),
     ("in the first row of the image", lambda e: _line(e, 2, 0)),
     ("in the last row of the image", lambda e: _line(e, 2, -1)),
@@ -195,7 +195,7 @@ def _amount(item: Evidence) -> str:
     return f"differs in {count} of {off.size} elements, by up to {off.max() / largest:.2g} of the largest"
 
 
-def _limited_to(mask: Callable[[Evidence], Array], wrong: Sequence[Evidence]) -> bool:
+def _limited_to(mask: Callable[[Evidence], Array | bool], wrong: Sequence[Evidence]) -> bool:
     """Whether all differences are at those places, and the other places could have shown some."""
     for item in wrong:
         if item.found.shape != item.truth.shape:
