@@ -34,6 +34,7 @@ class Run:
     gradients: Arrays = field(default_factory=dict)
     error: Exception | None = None
     failed: str = ""  # "forward" or "backward", where there is an error
+    returned: dict[str, Any] = field(default_factory=dict)  # by "out" and the names of gradients, not copied
     impure: list[tuple[str, str, str]] = field(default_factory=list)  # place, result, words
 
 
@@ -79,6 +80,7 @@ class Layer:
                     d_out = d_out.astype(self.dtype).astype(np.float64)
                 run.trial = _continued(trial, d_out, out, cache)
                 run.out = out
+                run.returned["out"] = result
                 values = {"x": trial.x, **trial.params} if not cached else {}
                 passed = {"d_out": fresh(d_out), **{name: fresh(a) for name, a in values.items()}}
                 known = {**passed, "x": passed.get("x", given["x"]), "out": result}
@@ -86,6 +88,7 @@ class Layer:
                 arguments = self._arguments(trial, known, cache, cached)
                 answer = self.backward(*arguments)
                 gradients = self._named(answer, {"x": trial.x, **trial.params}, trial.like is None)
+                run.returned |= gradients
                 self._watch(run, place, gradients, passed, {"d_out": d_out, **values})
                 run.gradients = {name: np.array(g, dtype=np.float64) for name, g in gradients.items()}
             except LayerError:
@@ -113,7 +116,7 @@ class Layer:
         names = _required(self.backward)
         params = list(trial.params)
         loss = trial.like == "softmax_cross_entropy"
-        probs = cached and loss and _is_probs(cache, trial)
+        probs = cached and _is_probs(cache, trial)
         if cached:
             known |= {"cache": cache} | ({"probs": cache} if probs else {})
         known |= {role: known[name] for role, name in trial.roles.items()}
@@ -125,7 +128,7 @@ class Layer:
             orders = [["d_out", "x", *params]]
         if loss:
             orders = [["x", params[0], "d_out"], ["x", params[0]]] if not cached else orders
-            orders = [["cache", params[0]], ["cache", params[0], "d_out"]] if probs else orders
+            orders = [["probs", params[0]], ["probs", params[0], "d_out"]] if probs else orders
         orders.append(["d_out"])  # an object that keeps what it needs
         for order in orders:
             if names is None or len(order) == len(names):

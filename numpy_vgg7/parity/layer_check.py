@@ -11,7 +11,7 @@ from numpy_vgg7.functional import Array, Arrays
 from numpy_vgg7.parity.layer_call import Layer, ResultError, Run
 from numpy_vgg7.parity.layer_mistakes import Mistake
 from numpy_vgg7.parity.layer_trials import LIKES, Trial, out_shape, trial_of, trials
-from numpy_vgg7.parity.layer_truth import definition, own_derivative, own_gradient, tolerances
+from numpy_vgg7.parity.layer_truth import OwnDerivative, definition, own_derivative, own_gradient, tolerances
 from numpy_vgg7.parity.layer_words import Evidence, description, explanations, matching
 
 MOST_ELEMENTS = 300  # up to which the derivative of an unknown layer is computed element by element
@@ -103,14 +103,15 @@ def check_layer(
         names = []
     layer = Layer(forward, backward, dtype, names)
     made = trials(given, dtype, seed)
-    session = _Session(layer, like, dtype, seed, names)
+    session = _Session(layer, like, dtype, names)
     for trial in made:
         session.runs.append(layer.run(trial))
+        session.calls += 1
     session.repeat()
     findings = session.findings()
     cause = next((run.error for run in session.runs if run.error), None)
     notes = tuple(dict.fromkeys(session.notes))
-    calls = len(session.runs) + 3
+    calls = session.calls
     return LayerReport(like, dtype.name, calls, tuple(_merged(findings)), notes, cause)
 
 
@@ -142,40 +143,35 @@ def _given(like: str | None, x: Any, params: Mapping[str, Any]) -> tuple[Trial, 
 class _Session:
     """The runs of a layer and what follows from them."""
 
-    def __init__(
-        self, layer: Layer, like: str | None, dtype: np.dtype, seed: int, names: Sequence[str]
-    ) -> None:
-        self.layer, self.like, self.dtype, self.seed = layer, like, dtype, seed
+    def __init__(self, layer: Layer, like: str | None, dtype: np.dtype, names: Sequence[str]) -> None:
+        self.layer, self.like, self.dtype = layer, like, dtype
         self.names = ["x", *names]
         self.runs: list[Run] = []
+        self.calls = 0
         self.history: list[Finding] = []
         self.notes: list[str] = []
         if dtype == np.float32:
             self.notes.append("float32: differences are judged by a bound on rounding errors")
 
     def repeat(self) -> None:
-        """Call the layer again: the same, another batch, the same. Results must not depend on earlier calls."""
+        """Call the layer again: the same twice, another batch, the same. Nothing may depend on earlier calls."""
         first, other = self.runs[0], self.runs[1]
         if first.error or other.error:
             return
-        trial = self.runs[0].trial
-        again = [self.layer.run(replace(trial, own=None)) for _ in range(2)]
-        between = self.layer.run(replace(other.trial, own=None))
-        again.append(self.layer.run(replace(trial, own=None)))
-        del between
+        self.calls += 4
+        again = [self.layer.run(replace(run.trial, own=None)) for run in (first, first, other, first)]
+        del again[2]
         names = [name for name in self.names if name in first.gradients]
         for place, name in (("forward", "out"), *(("backward", name) for name in names)):
             values = [_tensor(run, name) for run in (first, *again)]
-            if any(run.error for run in again) or not all(_near(v, values[0], self.dtype) for v in values):
-                shown = name if name == "out" else f"d_{name}"
-                sums = all(
-                    v is not None and values[0] is not None and v.shape == values[0].shape for v in values
-                )
-                step = values[1] - values[0] if sums else None  # type: ignore[operator]
-                grows = step is not None and step.any() and _near(values[2], values[1] + step, self.dtype)
+            shown = (name if name == "out" else f"d_{name}",)
+            if not all(_near(value, values[0], self.dtype) for value in values):
                 words = "the same call gives other numbers when it is repeated: it depends on earlier calls"
-                words += ", and accumulates over them" if grows else " or on chance"
-                self.history.append(Finding(place, (shown,), words, True))
+                words += " and accumulates over them" if _grows(values, self.dtype) else " or on chance"
+                self.history.append(Finding(place, shown, words, True))
+            elif not _near(np.asarray(again[1].returned[name], dtype=np.float64), values[2], self.dtype):
+                words = "what was returned is overwritten by the next call, which uses the same memory"
+                self.history.append(Finding(place, shown, words, True))
 
     def findings(self) -> list[Finding]:
         """All findings, forward first."""
@@ -329,11 +325,11 @@ class _Session:
 
         return function
 
-    def _own(self, name: str, run: Run) -> Any:
+    def _own(self, name: str, run: Run) -> OwnDerivative:
         at = run.trial.x if name == "x" else run.trial.params[name]
         function = self._function(name, run.trial)
-        gradient = run.gradients[name]
-        return own_derivative(function, at, run.trial.d_out, gradient, self.dtype, self.seed)
+        smooth = at != 0 if self.like == "relu" else np.ones(at.shape)
+        return own_derivative(function, at, run.trial.d_out, run.gradients[name], self.dtype, smooth)
 
     def _finite(self, run: Run) -> bool:
         return run.out is not None and bool(np.isfinite(run.out).all())
@@ -345,11 +341,13 @@ class _Session:
         """A tensor in PyTorch's layout, beside the definition: of a bias (1, O), for example, (O,)."""
         assert found is not None
         trial = run.trial
+        if role == "out":
+            trial = replace(trial, own=None, d_out=np.zeros(out_shape(trial)))
         if role == "bias" and found.shape == trial.params[trial.roles["bias"]].shape:
             found = found.reshape(-1)
         if role == "weight" and trial.in_out and found.ndim == 2:
             found = found.T
-        truth = definition(replace(trial, own=own))[role] if role != "out" else _output(trial)
+        truth = definition(replace(trial, own=own))[role]
         tolerance = tolerances(trial, self.dtype)[role] if found.shape == truth.shape else 0.0
         return Evidence(trial, found, truth, tolerance)
 
@@ -359,13 +357,16 @@ def _of_other_shape(run: Run) -> bool:
     return run.trial.like is not None and run.out is not None and run.trial.d_out.shape != out_shape(run.trial)
 
 
-def _output(trial: Trial) -> Array:
-    """The right output; d_out may have the shape of a wrong one."""
-    return definition(replace(trial, own=None, d_out=np.zeros(out_shape(trial))))["out"]
-
-
 def _tensor(run: Run, name: str) -> Array | None:
     return run.out if name == "out" else run.gradients.get(name)
+
+
+def _grows(values: Sequence[Array | None], dtype: np.dtype) -> bool:
+    """Whether the second of two calls in a row gives the sum of the first and of what is right."""
+    right, before, after = values[:3]
+    if right is None or before is None or after is None or not right.shape == before.shape == after.shape:
+        return False
+    return _near(after, before + right, dtype)
 
 
 def _near(a: Array | None, b: Array | None, dtype: np.dtype) -> bool:

@@ -165,12 +165,12 @@ def _samples(like: str, tensor: str) -> Iterator[Mistake]:
                 f"of the {which} sample of the batch only, divided by N",
                 lambda t, index=index: definition(_sample(t, index))[tensor] / t.n,
             )
-    else:
-        yield Mistake(
-            "the samples of the batch are in reverse order", lambda t: definition(t)[tensor][::-1]
-        ) if tensor in ("out", "x") else Mistake(
-            "the samples of d_out are in reverse order", lambda t: definition(_upstream(t, t.d_out[::-1]))[tensor]
-        )
+    elif tensor == "weight":
+        words = "the samples of d_out are in reverse order"
+        yield Mistake(words, lambda t: definition(replace(t, d_out=t.d_out[::-1]))[tensor])
+    elif tensor != "bias":
+        words = "the samples of the batch are in reverse order"
+        yield Mistake(words, lambda t: definition(t)[tensor][::-1])
     if tensor in ("out", "x") and (like, tensor) != ("softmax_cross_entropy", "out"):
         for index, which in ((0, "first"), (-1, "last")):
 
@@ -186,10 +186,6 @@ def _samples(like: str, tensor: str) -> Iterator[Mistake]:
 
             yield Mistake(f"zero but for the {which} sample of the batch", only)
             yield Mistake(f"the same for all samples: that of the {which} one", all_alike)
-
-
-def _upstream(trial: Trial, d_out: Array) -> Trial:
-    return replace(trial, d_out=d_out)
 
 
 def _sample(trial: Trial, index: int) -> Trial:

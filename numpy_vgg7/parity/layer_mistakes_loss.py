@@ -146,7 +146,7 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
             (f"{eps:g} is added to the probability in the logarithm", _added_inside(eps))
             for eps in EPSILONS
         ),
-        *((f"{eps:g} is added to the denominator of softmax", _added_below(eps)) for eps in EPSILONS),
+        *((f"{eps:g} is added to the denominator of softmax", _added_below(eps)) for eps in EPSILONS[:9]),
         (
             "the binary cross-entropy of all classes, summed over the classes",
             lambda t: np.asarray(_binary(t).sum() / t.n),

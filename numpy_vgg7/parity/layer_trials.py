@@ -274,15 +274,16 @@ def _nearby(given: Trial, rng: np.random.Generator) -> Iterator[Trial]:
     """
 
     def moved(array: Array) -> Array:
-        if np.issubdtype(array.dtype, np.integer):
-            return array
+        if np.issubdtype(array.dtype, np.integer) or (array is not given.x and np.isin(array, (0, 1)).all()):
+            return array  # labels, one-hot labels, masks
         step = rng.standard_normal(array.shape)
         scale = float(np.abs(array).max(initial=0)) or 1.0
         at_zero = np.abs(step) if array.min(initial=0) >= 0 else step
         return np.where(array == 0, 0.05 * scale * at_zero, array * (1 + 0.02 * np.clip(step, -4, 4)))
 
     def of_rows(rows: Array) -> Trial:
-        x = moved(given.x[rows]) if len(rows) else moved(given.x)
+        x = moved(given.x)
+        x = x[rows] if len(rows) else x
         params = {}
         for name, array in given.params.items():
             whole = np.issubdtype(array.dtype, np.integer)

@@ -125,7 +125,6 @@ PLACES: list[tuple[str, Callable[[Evidence], Array | bool]]] = [
     ("where |x| is 1000", lambda e: _pointwise(e) and (np.abs(e.trial.x) == 1000)),
     ("at the label of each row", lambda e: _of_loss(e) and (e.trial.one_hot == 1)),
     ("at the other classes than the label", lambda e: _of_loss(e) and (e.trial.one_hot == 0)),
-    ("in the border of the image", lambda e: _border(e)),
     ("in the first row of the image", lambda e: _line(e, 2, 0)),
     ("in the last row of the image", lambda e: _line(e, 2, -1)),
     ("in the first column of the image", lambda e: _line(e, 3, 0)),
@@ -134,6 +133,7 @@ PLACES: list[tuple[str, Callable[[Evidence], Array | bool]]] = [
     ("in the last entry of axis 0", lambda e: _line(e, 0, -1)),
     ("in the first entry of axis 1", lambda e: _line(e, 1, 0)),
     ("in the last entry of axis 1", lambda e: _line(e, 1, -1)),
+    ("in the border of the image", lambda e: _border(e)),
 ]
 
 
