@@ -1,101 +1,23 @@
-"""Mistakes in single layers: the style, what is replaced, and the words that must be found.
+"""Mistakes in single layers: the style, what is replaced, and the words that must be found."""
 
-Each word is part of the finding that names the mistake.
-"""
+from tests.layer_mistakes_conv import CONVOLUTION
+from tests.layer_styles import Example, one
 
-from typing import NamedTuple
-
-
-class Example(NamedTuple):
-    style: str
-    replacements: tuple[tuple[str, str], ...]
-    words: str
-
-
-def one(style: str, old: str, new: str, words: str) -> Example:
-    return Example(style, ((old, new),), words)
-
-
-L, T, S = "conv loop", "conv taps", "conv square"
 PR, PL = "pool reshape", "pool loop"
-P, O, G = "loss probs", "loss one-hot", "loss log"
-PAD = "np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))"
-DB = "dout.sum(axis=(0, 2, 3))"
+P, H, G = "loss probs", "loss one-hot", "loss log"
 
 EXAMPLES = [
-    # Convolution, forward.
-    one(L, "window * w[o]).sum", "window * w[o][:, ::-1, ::-1]).sum", "rotated by 180 degrees"),
-    one(L, "window * w[o]).sum", "window * w[o][:, ::-1]).sum", "flipped top to bottom"),
-    one(L, "window * w[o]).sum", "window * w[o][:, :, ::-1]).sum", "flipped left to right"),
-    one(L, "window * w[o]).sum", "window * w[o].swapaxes(1, 2)).sum", "two axes of the kernel are exchanged"),
-    one(S, "w.reshape(len(w), -1) @ cols", "w.swapaxes(0, 1).reshape(len(w), -1) @ cols", "in and out channels"),
-    one(L, " + b[o]", "", "the bias is missing"),
-    one(L, " + b[o]", " - b[o]", "bias is subtracted"),
-    one(T, "+ b[:, None, None]", "+ 9 * b[:, None, None]", "nine times"),
-    one(L, "out[:, o, i, j] = (", "out[:, o, i, j] = x.shape[1] * b[o] - b[o] + (", "once per input channel"),
-    one(L, PAD, PAD[:-1] + ", mode='reflect')", "the padding reflects"),
-    one(L, PAD, PAD[:-1] + ", mode='edge')", "the padding repeats the edge"),
-    one(L, PAD, PAD[:-1] + ", mode='wrap')", "the padding wraps around"),
-    one(L, "(1, 1), (1, 1)))\n", "(2, 0), (2, 0)))\n", "at the top and left"),
-    one(S, "p[:, :, 1:-1, 1:-1] = x", "p[:, :, :-2, :-2] = x", "at the bottom and right"),
-    one(T, "out = out + np", "out = np", "of the last tap only"),
-    one(T, "correlate(x, w) +", "correlate(x, w) / 9 +", "bias"),
-    one(T, "correlate(x, w) + b[:, None, None]", "(correlate(x, w) + b[:, None, None]) / 9", "divided by 9"),
-    one(T, "return correlate(x, w) + b[:, None, None]", "return np.maximum(correlate(x, w) + b[:, None, None], 0)",
-        "a ReLU is applied"),
-    one(L, ".sum(axis=(1, 2, 3)) + b[o]", "[:, -1].sum(axis=(1, 2)) + b[o]", "of the last input channel only"),
-    one(L, "for i in range(h):\n        for j in range(wd):\n            window = xp[:, :, i:i+3, j:j+3]\n            for o in range(len(w))",
-        "for i in range(1, h - 1):\n        for j in range(1, wd - 1):\n            window = xp[:, :, i:i+3, j:j+3]\n            for o in range(len(w))",
-        "the border is left at zero"),
-    one(T, "return correlate(x, w) + b[:, None, None]", "return (correlate(x, w) + b[:, None, None])[:, :, 1:-1, 1:-1]", "(valid)"),
-    one(T, "return correlate(x, w) + b[:, None, None]", "return (correlate(x, w) + b[:, None, None])[:, :, ::2, ::2]", "the stride is 2"),
-    # Convolution, gradient of x.
-    one(T, "w[:, :, ::-1, ::-1].transpose", "w.transpose", "the kernel is not rotated by 180 degrees"),
-    one(T, "w[:, :, ::-1, ::-1].transpose", "w[:, :, :, ::-1].transpose", "flipped left to right only"),
-    one(T, "w[:, :, ::-1, ::-1].transpose", "w[:, :, ::-1].transpose", "flipped top to bottom only"),
-    one(T, "transpose(1, 0, 2, 3)", "transpose(1, 0, 3, 2)", "two axes of the kernel are exchanged"),
-    Example(T, (("w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)", "w[:, :, ::-1, ::-1]"),), "channels of the weight are not exchanged"),
-    one(L, "dxp[:, :, i:i+3, j:j+3] += w[o] * d", "dxp[:, :, i:i+3, j:j+3] = w[o] * d", "= for += in a loop over windows and output channels"),
-    one(S, "v:v+wd] += dcols", "v:v+wd] = dcols", "= for += in a loop over taps"),
-    one(L, "dxp[:, :, 1:-1, 1:-1], dw", "dxp[:, :, :-2, :-2], dw", "cropped from the padded gradient at (0, 0)"),
-    one(L, "dxp[:, :, 1:-1, 1:-1], dw", "dxp[:, :, 2:, 2:], dw", "cropped from the padded gradient at (2, 2)"),
-    one(L, "dxp[:, :, 1:-1, 1:-1], dw", "dxp, dw", "not cropped"),
-    one(L, "dxp[:, :, 1:-1, 1:-1], dw", "dxp[:, :, 1:-1, 1:-1][:, :, ::-1, ::-1], dw", "rotated by 180 degrees in space"),
-    one(L, "dxp[:, :, 1:-1, 1:-1], dw", "dxp[:, :, 1:-1, 1:-1] / len(dout), dw", "divided by the batch size N"),
-    one(T, "d_x = correlate(d_out, turned)", "d_x = correlate(np.ones_like(d_out), turned)", "upstream gradient is not multiplied"),
-    one(T, "d_x = correlate(d_out, turned)", "d_x = -correlate(d_out, turned)", "the sign is wrong"),
-    one(T, "d_x = correlate(d_out, turned)", "d_x = 1.05 * correlate(d_out, turned)", "1.05 times"),
-    one(T, "d_x = correlate(d_out, turned)", "d_x = np.zeros_like(x)", "zero everywhere"),
-    one(S, "w.reshape(len(w), -1).T @ flat).reshape(n, c, 3, 3, h, wd)",
-        "w.swapaxes(0, 1).reshape(len(w), -1).T @ flat).reshape(n, c, 3, 3, h, wd)", "channels of the weight are not exchanged"),
-    # Convolution, gradients of the weight and the bias.
-    one(L, "dw[o] += (window * d).sum(axis=0)", "dw[o] += window.sum(axis=0)", "upstream gradient is not multiplied"),
-    one(L, "dw[o] += (window * d).sum(axis=0)", "dw[o] += (window * d)[0]", "of the first sample"),
-    one(L, "dw[o] += (window * d).sum(axis=0)", "dw[o] = (window * d).sum(axis=0)", "of the last window only"),
-    one(L, "dw[o] += (window * d).sum(axis=0)", "dw[o] += (window * d).mean(axis=0)", "divided by the batch size N"),
-    one(L, "dw[o] += (window * d)", "dw[o, :, ::-1, ::-1] += (window * d)", "rotated by 180 degrees"),
-    one(T, "d_w[:, :, u, v] =", "d_w[:, :, v, u] =", "axes"),
-    one(S, "dw, db", "dw / (h * wd), db", "divided by H*W"),
-    one(S, "dw, db", "dw / (n * h * wd), db", "divided by N*H*W"),
-    one(S, "dw, db", "dw + 0.01 * w, db", "0.01 times the weight is added"),
-    one(S, "dw, db", "dw.swapaxes(0, 1), db", "exchanged"),
-    one(L, DB, "dout", "not summed: it is d_out itself"),
-    one(L, DB, "dout.sum(axis=0)", "summed over axis 0"),
-    one(L, DB, "dout.sum(axis=(2, 3))", "summed over axes (2, 3)"),
-    one(L, DB, "dout.sum(axis=(1, 2, 3))", "summed over axes (1, 2, 3)"),
-    one(L, DB, "dout.sum(axis=(0, 1, 2))", "summed over axes (0, 1, 2)"),
-    one(L, DB, "dout.sum()", "summed over axes (0, 1, 2, 3)"),
-    one(L, DB, "dout.mean(axis=(0, 2, 3))", "divided by N*H*W"),
-    one(L, DB, "dout.mean(axis=0).sum(axis=(1, 2))", "divided by the batch size N"),
-    one(L, DB, "dout.sum(axis=0).mean(axis=(1, 2))", "divided by H*W"),
-    one(L, DB, "dout[0].sum(axis=(1, 2))", "of the first sample"),
-    one(L, DB, "dout[-1].sum(axis=(1, 2))", "of the last sample"),
-    one(L, DB, "np.zeros(o_)", "zero everywhere"),
+    *CONVOLUTION,
     # Average pooling.
     one(PR, ".mean(axis=(3, 5))", ".max(axis=(3, 5))", "max pooling"),
     one(PR, ".mean(axis=(3, 5))", ".sum(axis=(3, 5))", "the sum of each window"),
     one(PR, ".mean(axis=(3, 5))", ".sum(axis=(3, 5)) / 2", "divided by 2 instead of 4"),
-    one(PR, "h // 2, 2, w // 2, 2).mean(axis=(3, 5))", "2, h // 2, 2, w // 2).mean(axis=(2, 4))", "half an image apart"),
+    one(
+        PR,
+        "h // 2, 2, w // 2, 2).mean(axis=(3, 5))",
+        "2, h // 2, 2, w // 2).mean(axis=(2, 4))",
+        "half an image apart",
+    ),
     one(PL, "x[:, :, 2*i:2*i+2, 2*j:2*j+2].mean", "x[:, :, i:i+2, j:j+2].mean", "the stride is 1"),
     one(PL, "x[:, :, 2*i:2*i+2, 2*j:2*j+2].mean(axis=(2, 3))", "x[:, :, 2*i, 2*j]", "the top left pixel"),
     one(PL, ".mean(axis=(2, 3))", ".max(axis=(2, 3))", "max pooling"),
@@ -104,14 +26,48 @@ EXAMPLES = [
     one(PR, "axis=3) / 4", "axis=3) / 16", "the factor 1/4 stands twice"),
     one(PR, "axis=3) / 4", "axis=3) / len(x)", "divided by the batch size N instead of 4"),
     one(PR, "axis=3) / 4", "axis=3) / 4 / len(x)", "divided by the batch size N as well"),
-    one(PR, "np.repeat(np.repeat(d_out, 2, axis=2), 2, axis=3)", "np.tile(d_out, (1, 1, 2, 2))", "tiled instead of repeated"),
-    one(PR, "np.repeat(np.repeat(d_out, 2, axis=2), 2, axis=3) / 4", "np.tile(d_out, (1, 1, 2, 2))", "tiled instead of repeated, and"),
-    one(PR, "np.repeat(np.repeat(d_out, 2, axis=2), 2, axis=3)", "np.repeat(d_out, 4).reshape(x.shape)", "four times in a row"),
-    one(PR, "np.repeat(np.repeat(d_out, 2, axis=2), 2, axis=3)", "np.ones_like(x)", "upstream gradient is not multiplied"),
-    one(PL, "dx[:, :, 2*i:2*i+2, 2*j:2*j+2] += d * 0.25", "dx[:, :, 2*i, 2*j] = dout[:, :, i, j]", "top left pixel of each window only"),
-    one(PL, "dx[:, :, 2*i:2*i+2, 2*j:2*j+2] += d * 0.25", "dx[:, :, 2*i, 2*j] = dout[:, :, i, j] / 4", "only, times 1/4"),
-    one(PR, "return np.repeat(np.repeat(d_out, 2, axis=2), 2, axis=3) / 4",
-        "m = np.repeat(np.repeat(forward(x), 2, 2), 2, 3) <= x; return m * np.repeat(np.repeat(d_out, 2, 2), 2, 3)", "differs"),
+    one(
+        PR,
+        "np.repeat(np.repeat(d_out, 2, axis=2), 2, axis=3)",
+        "np.tile(d_out, (1, 1, 2, 2))",
+        "tiled instead of repeated",
+    ),
+    one(
+        PR,
+        "np.repeat(np.repeat(d_out, 2, axis=2), 2, axis=3) / 4",
+        "np.tile(d_out, (1, 1, 2, 2))",
+        "tiled instead of repeated, and",
+    ),
+    one(
+        PR,
+        "np.repeat(np.repeat(d_out, 2, axis=2), 2, axis=3)",
+        "np.repeat(d_out, 4).reshape(x.shape)",
+        "four times in a row",
+    ),
+    one(
+        PR,
+        "np.repeat(np.repeat(d_out, 2, axis=2), 2, axis=3)",
+        "np.ones_like(x)",
+        "upstream gradient is not multiplied",
+    ),
+    one(
+        PL,
+        "dx[:, :, 2*i:2*i+2, 2*j:2*j+2] += d * 0.25",
+        "dx[:, :, 2*i, 2*j] = dout[:, :, i, j]",
+        "top left pixel of each window only",
+    ),
+    one(
+        PL,
+        "dx[:, :, 2*i:2*i+2, 2*j:2*j+2] += d * 0.25",
+        "dx[:, :, 2*i, 2*j] = dout[:, :, i, j] / 4",
+        "only, times 1/4",
+    ),
+    one(
+        PR,
+        "return np.repeat(np.repeat(d_out, 2, axis=2), 2, axis=3) / 4",
+        "m = np.repeat(np.repeat(forward(x), 2, 2), 2, 3) <= x; return m * np.repeat(np.repeat(d_out, 2, 2), 2, 3)",
+        "differs",
+    ),
     # The linear layer.
     one("linear", " + b", "", "the bias is missing"),
     one("linear", "x @ w.T", "x @ w", "weight is not transposed"),
@@ -121,7 +77,12 @@ EXAMPLES = [
     one("linear square", "w.T @ d_out[n]", "w @ d_out[n]", "the weight is transposed"),
     one("linear square", "dx[n] = w.T @ d_out[n]", "dx[n] = w[n % len(w)] * d_out[n]", "elementwise"),
     one("linear", "d_x = d_out @ w", "d_x = np.ones_like(d_out) @ w", "upstream gradient is not multiplied"),
-    one("linear", "d_w = d_out.T @ x", "d_w = np.ones_like(d_out).T @ x", "upstream gradient is not multiplied"),
+    one(
+        "linear",
+        "d_w = d_out.T @ x",
+        "d_w = np.ones_like(d_out).T @ x",
+        "upstream gradient is not multiplied",
+    ),
     one("linear", "d_w = d_out.T @ x", "d_w = x.T @ d_out", "transposed"),
     one("linear", "d_w = d_out.T @ x", "d_w = d_out.T @ x / len(x)", "divided by the batch size N"),
     one("linear", "d_w = d_out.T @ x", "d_w = np.outer(d_out.sum(0), x.sum(0))", "product of the sums"),
@@ -133,7 +94,12 @@ EXAMPLES = [
     one("linear", "d_out.sum(axis=0)", "d_out", "not summed"),
     one("linear", "d_out.sum(axis=0)", "d_out.sum(axis=1)", "summed over axis 1"),
     one("linear", "d_out.sum(axis=0)", "d_out.sum()", "summed over axes (0, 1)"),
-    one("linear", "d_out.sum(axis=0)", "np.full(4 if len(b) == 4 else len(b), float(len(x)))", "upstream gradient is not multiplied"),
+    one(
+        "linear",
+        "d_out.sum(axis=0)",
+        "np.full(4 if len(b) == 4 else len(b), float(len(x)))",
+        "upstream gradient is not multiplied",
+    ),
     one("linear in_out", "np.dot(x.T, grad)", "np.dot(x.T, grad) / len(x)", "divided by the batch size N"),
     one("linear in_out", "np.dot(grad, w.T)", "2 * np.dot(grad, w.T)", "factor of 2"),
     # Activations.
@@ -142,7 +108,12 @@ EXAMPLES = [
     one("relu", "np.maximum(x, 0)", "np.minimum(np.maximum(x, 0), 6)", "ReLU6"),
     one("relu", "np.maximum(x, 0)", "np.clip(x, -1, 1)", "hardtanh"),
     one("relu", "np.maximum(x, 0)", "np.abs(x)", "absolute value"),
-    one("relu", "np.maximum(x, 0)", "0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))", "GELU in its tanh"),
+    one(
+        "relu",
+        "np.maximum(x, 0)",
+        "0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))",
+        "GELU in its tanh",
+    ),
     one("relu", "np.maximum(x, 0)", "np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0)", "softplus"),
     one("relu", "np.maximum(x, 0)", "x / (1 + np.exp(-x))", "SiLU"),
     one("relu", "(x > 0)", "(x >= 0)", "the slope at x = 0 is 1"),
@@ -175,11 +146,17 @@ EXAMPLES = [
     # Softmax with cross-entropy.
     one(P, "np.exp(z - z.max(axis=1, keepdims=True))", "np.exp(z)", "does not subtract the largest logit"),
     one(P, "z.max(axis=1, keepdims=True)", "z.max()", "of the whole batch"),
-    Example(P, (("z.max(axis=1,", "z.max(axis=0,"), ("e.sum(axis=1,", "e.sum(axis=0,")), "over the batch (axis 0)"),
+    Example(
+        P, (("z.max(axis=1,", "z.max(axis=0,"), ("e.sum(axis=1,", "e.sum(axis=0,")), "over the batch (axis 0)"
+    ),
     one(P, "np.exp(z -", "np.exp2(z -", "base 2"),
-    Example(O, (("e = np.exp(s)", "e = 2.0 ** s"),), "base 2"),
-    one(O, "return e / np.sum(e, axis=1, keepdims=True)", "e = np.exp(e / np.sum(e, axis=1, keepdims=True)); return e / np.sum(e, axis=1, keepdims=True)",
-        "applied twice"),
+    Example(H, (("e = np.exp(s)", "e = 2.0 ** s"),), "base 2"),
+    one(
+        H,
+        "return e / np.sum(e, axis=1, keepdims=True)",
+        "e = np.exp(e / np.sum(e, axis=1, keepdims=True)); return e / np.sum(e, axis=1, keepdims=True)",
+        "applied twice",
+    ),
     one(P, ".mean(), p", ".sum(), p", "the factor 1/N is missing"),
     one(P, ".mean(), p", ".sum() / z.shape[1], p", "number of classes K"),
     one(P, ".mean(), p", ".sum() / z.size, p", "N*K"),
@@ -188,38 +165,87 @@ EXAMPLES = [
     one(P, "y]).mean(), p", "y] + 1e-12).mean(), p", "1e-12 is added"),
     one(P, "y]).mean(), p", "y] + 1e-7).mean(), p", "1e-07 is added"),
     one(P, "y]).mean(), p", "y])[-1], p", "of the last sample"),
-    one(P, "-np.log(p[np.arange(len(y)), y]).mean()", "-p[np.arange(len(y)), y].mean()", "without the logarithm"),
+    one(
+        P,
+        "-np.log(p[np.arange(len(y)), y]).mean()",
+        "-p[np.arange(len(y)), y].mean()",
+        "without the logarithm",
+    ),
     one(P, "np.arange(len(y)), y]).mean()", "np.arange(len(y)), y - 1]).mean()", "label - 1"),
     one(P, "y]).mean(), p", "y]), p", "not averaged over the batch"),
-    one(O, "-np.sum(labels * np.log(p + (labels == 0)))", "np.sum((p - labels) ** 2)", "square error"),
-    one(O, "-np.sum(labels * np.log(p + (labels == 0)))", "np.mean((p - labels) ** 2) * len(labels)", "mean square error"),
-    one(O, "np.log(p + (labels == 0)))", "np.log(p + (labels == 0)) + (1 - labels) * np.log(1 - p + (labels == 1)))", "binary cross-entropy"),
+    one(H, "-np.sum(labels * np.log(p + (labels == 0)))", "np.sum((p - labels) ** 2)", "square error"),
+    one(
+        H,
+        "-np.sum(labels * np.log(p + (labels == 0)))",
+        "np.mean((p - labels) ** 2) * len(labels)",
+        "mean square error",
+    ),
+    one(
+        H,
+        "np.log(p + (labels == 0)))",
+        "np.log(p + (labels == 0)) + (1 - labels) * np.log(1 - p + (labels == 1)))",
+        "binary cross-entropy",
+    ),
     one(P, "return d / len(y)", "return d", "the factor 1/N is missing"),
     one(P, "return d / len(y)", "return d / d.shape[1]", "number of classes K"),
     one(P, "return d / len(y)", "return d / d.size", "N*K"),
     one(P, "return d / len(y)", "return -d / len(y)", "reversed: y - p"),
     one(P, "d[np.arange(len(y)), y] -= 1", "pass", "the label is not subtracted"),
     one(P, "y] -= 1", "(y + 1) % d.shape[1]] -= 1", "label + 1"),
-    one(O, "(p - labels) / len(labels)", "(labels - p) / len(labels)", "reversed: y - p"),
-    one(O, "(p - labels) / len(labels)", "(p - labels) * labels / len(labels)", "diagonal"),
-    one(O, "(p - labels) / len(labels)", "-labels / p / len(labels)", "Jacobian is missing"),
-    one(O, "(p - labels) / len(labels)", "(p - labels) * p * (1 - p) / len(labels)", "p (1 - p)"),
-    one(O, "(p - labels) / len(labels)", "2 * (p - labels) / p.size", "mean square error with respect to the probabilities"),
-    one(O, "(p - labels) / len(labels)", "(p - labels) / (p * (1 - p)) / len(labels)", "binary cross-entropy"),
-    one(O, "(p - labels) / len(labels)", "(logits - labels) / len(labels)", "logits are used in place"),
-    one(O, "(p - labels) / len(labels)", "(p - labels[::-1]) / len(labels)", "labels are in reverse order"),
+    one(H, "(p - labels) / len(labels)", "(labels - p) / len(labels)", "reversed: y - p"),
+    one(H, "(p - labels) / len(labels)", "(p - labels) * labels / len(labels)", "diagonal"),
+    one(H, "(p - labels) / len(labels)", "-labels / p / len(labels)", "Jacobian is missing"),
+    one(H, "(p - labels) / len(labels)", "(p - labels) * p * (1 - p) / len(labels)", "p (1 - p)"),
+    one(
+        H,
+        "(p - labels) / len(labels)",
+        "2 * (p - labels) / p.size",
+        "mean square error with respect to the probabilities",
+    ),
+    one(
+        H, "(p - labels) / len(labels)", "(p - labels) / (p * (1 - p)) / len(labels)", "binary cross-entropy"
+    ),
+    one(H, "(p - labels) / len(labels)", "(logits - labels) / len(labels)", "logits are used in place"),
+    one(H, "(p - labels) / len(labels)", "(p - labels[::-1]) / len(labels)", "labels are in reverse order"),
     one(G, "(np.exp(logp) - onehot) / len(y)", "(np.exp(logp) - onehot)", "the factor 1/N is missing"),
     one(G, "(np.exp(logp) - onehot)", "(logp - onehot)", "log-probabilities"),
     # Calls: arguments, memory, state.
     one("relu", "return np.maximum(x, 0)", "x[x < 0] = 0; return x", "changes its argument x"),
     one("relu", "return d_out * (x > 0)", "d_out[x <= 0] = 0; return d_out", "changes its argument d_out"),
     one("relu", "return d_out * (x > 0)", "d_out *= x > 0; return d_out + 0", "changes its argument d_out"),
-    Example("linear square", (("def forward", "S = {}\ndef forward"), ("dw = np.zeros_like(x), np.zeros_like(w)", "dw = np.zeros_like(x), S.setdefault(w.shape, np.zeros_like(w))")), "earlier calls"),
-    Example("conv square", (("def forward", "S = {}\ndef forward"), ("cols = im2col(x)", "cols = S.setdefault(x.shape, im2col(x))")), "differs"),
-    one("linear", "return d_x, d_w, d_b", "return d_w, d_b, d_x", "returns (d_w, d_b, d_x) instead of (d_x, d_w, d_b)"),
+    Example(
+        "linear square",
+        (
+            ("def forward", "S = {}\ndef forward"),
+            (
+                "dw = np.zeros_like(x), np.zeros_like(w)",
+                "dw = np.zeros_like(x), S.setdefault(w.shape, np.zeros_like(w))",
+            ),
+        ),
+        "earlier calls",
+    ),
+    Example(
+        "conv square",
+        (
+            ("def forward", "S = {}\ndef forward"),
+            ("cols = im2col(x)", "cols = S.setdefault(x.shape, im2col(x))"),
+        ),
+        "differs",
+    ),
+    one(
+        "linear",
+        "return d_x, d_w, d_b",
+        "return d_w, d_b, d_x",
+        "returns (d_w, d_b, d_x) instead of (d_x, d_w, d_b)",
+    ),
     one("linear", "return d_x, d_w, d_b", "return d_x, d_w", "returns 2 arrays instead of 3"),
     one("linear", "return d_x, d_w, d_b", "return d_x, d_w, None", "returns no d_b"),
-    one("pool loop", "np.zeros((n, c, h // 2, w // 2), x.dtype)", "np.zeros((n, c, h // 2, h // 2), x.dtype)", "raises"),
+    one(
+        "pool loop",
+        "np.zeros((n, c, h // 2, w // 2), x.dtype)",
+        "np.zeros((n, c, h // 2, h // 2), x.dtype)",
+        "raises",
+    ),
     one("relu mask", "return dx", "return dx[:1]", "has shape"),
     one("relu", "d_out * (x > 0)", "(d_out * (x > 0)).astype('float32')", "lower precision"),
 ]

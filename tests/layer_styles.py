@@ -4,15 +4,17 @@ They use nothing of numpy_vgg7. Styles differ in loops, in what is cached, and i
 """
 
 import textwrap
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 
-class Style(NamedTuple):
+@dataclass(frozen=True)
+class Style:
     like: str
     source: str
-    params: dict[str, tuple[int, ...]] = {}
+    params: dict[str, tuple[int, ...]] = field(default_factory=dict)
     x: tuple[int, ...] = (2, 3, 6, 6)
     labels: str = ""  # "integers" or "one-hot", for a loss
 
@@ -34,6 +36,18 @@ class Style(NamedTuple):
         names: dict[str, Any] = {"np": np}
         exec(source, names)  # the sources are those below
         return names["forward"], names["backward"]
+
+
+class Example(NamedTuple):
+    """A mistake: the words are part of the finding that names it."""
+
+    style: str
+    replacements: tuple[tuple[str, str], ...]
+    words: str
+
+
+def one(style: str, old: str, new: str, words: str) -> Example:
+    return Example(style, ((old, new),), words)
 
 
 CONV = {"w": (4, 3, 3, 3), "b": (4,)}

@@ -32,7 +32,9 @@ def test_a_mistake_is_found_and_named_once(example):
 
 
 # In float32 the smallest mistakes are below the rounding errors.
-VISIBLE32 = [e for e in EXAMPLES if "1e-12" not in e.words and "1e-07" not in e.words and "dtype" not in e.words]
+VISIBLE32 = [
+    e for e in EXAMPLES if "1e-12" not in e.words and "1e-07" not in e.words and "dtype" not in e.words
+]
 
 
 @pytest.mark.parametrize("example", VISIBLE32[::4], ids=lambda e: f"{e.style}: {e.words}")
@@ -90,10 +92,14 @@ def test_a_layer_that_computes_an_entry_of_the_dictionary_is_named_by_it(like, t
         if tensor != "out":
             with np.errstate(all="ignore"):
                 gradients[tensor] = wrong(given)
-        return tuple(gradients[name] for name in ("x", "weight", "bias") if name in gradients)[: 1 + 2 * bool(params) * (like != "softmax_cross_entropy")]
+        return tuple(gradients[name] for name in ("x", "weight", "bias") if name in gradients)[
+            : 1 + 2 * bool(params) * (like != "softmax_cross_entropy")
+        ]
 
     report = check_layer(forward, backward, x, params, like=like)
-    assert any(row.words.format(c="0.3") in finding.words and finding.named for finding in report.findings), report
+    assert any(row.words.format(c="0.3") in finding.words and finding.named for finding in report.findings), (
+        report
+    )
 
 
 F_SHAPE = {
@@ -143,7 +149,9 @@ def test_the_functions_of_the_definition_pass_as_they_are():
 
     check_layer(grouped, grouped_backward, x, {"w": kernel, "b": bias}, like="conv2d").assert_ok()
     rows, weight = rng.standard_normal((3, 4)), rng.standard_normal((6, 4))
-    check_layer(F.linear, F.linear_backward, rows, {"weight": weight, "bias": bias}, like="linear").assert_ok()
+    check_layer(
+        F.linear, F.linear_backward, rows, {"weight": weight, "bias": bias}, like="linear"
+    ).assert_ok()
     check_layer(F.avg_pool2d, F.avg_pool2d_backward, x, like="avg_pool2d").assert_ok()
     for name in ("relu", "tanh", "arctan"):
         backward = getattr(F, f"{name}_backward")
@@ -194,7 +202,11 @@ UNKNOWN = [
     ("relu", ("d_out * (x > 0)", "d_out * (x > 0) + 0.3 * (x == 0)"), "only where x is exactly 0"),
     ("conv taps", ("turned)", "turned); d_x[:, :, 0] *= 2"), "only in the first row of the image"),
     ("linear", ("d_w = d_out.T @ x", "d_w = d_out.T @ x; d_w[-1] *= 3"), "only in the last entry of axis 0"),
-    ("loss probs", ("return d / len(y)", "d[np.arange(len(y)), y] *= 1.5; return d / len(y)"), "only at the label"),
+    (
+        "loss probs",
+        ("return d / len(y)", "d[np.arange(len(y)), y] *= 1.5; return d / len(y)"),
+        "only at the label",
+    ),
     ("tanh", ("d_out * (1 - cache ** 2)", "d_out * (1 - cache ** 4 / 3)"), "differs in"),
     ("loss probs", (".mean(), p", ".mean() ** 2, p"), "instead of"),
     ("linear", ("d_out.sum(axis=0)", "d_out.sum(axis=0)[:-1]"), "has shape"),
@@ -233,7 +245,11 @@ OWN = [
     ("linear", ("d_out.T @ x", "-d_out.T @ x"), "d_w: the sign is wrong"),
     ("linear", ("d_out.sum(axis=0)", "d_out.mean(axis=0)"), "d_b: divided by the batch size N"),
     ("linear", ("d_out @ w", "np.ones_like(d_out) @ w"), "d_x: the upstream gradient is not multiplied"),
-    ("conv taps", ("d_x = correlate(d_out, turned)", "d_x = 0.5 * correlate(d_out, turned)"), "d_x: 0.5 times"),
+    (
+        "conv taps",
+        ("d_x = correlate(d_out, turned)", "d_x = 0.5 * correlate(d_out, turned)"),
+        "d_x: 0.5 times",
+    ),
     ("pool reshape", ("/ 4", ""), "d_x: 4 times"),
     ("loss log", ("- onehot) / len(y)", "- onehot)"), "the factor 1/N is missing"),
     ("linear", ("d_w = d_out.T @ x", "d_w = 0 * w"), "d_w: zero everywhere"),
@@ -303,7 +319,7 @@ def test_differences_just_inside_of_the_tolerance_pass_and_just_outside_fail():
         given = trial_of("arctan", x.astype("float64"), {})
         for factor, passes in ((0.8, True), (1.3, False)):
 
-            def forward(x, factor=factor, dtype=dtype):
+            def forward(x, given=given, factor=factor, dtype=dtype):
                 trial = replace(given, x=x.astype("float64"), d_out=np.ones(x.shape))
                 error = factor * tolerances(trial, np.dtype(dtype))["out"]
                 return (np.arctan(x.astype("float64")) + error), x

@@ -8,14 +8,17 @@ the kinds of checks, `localise.py` and `kernel_alone.py` how a fault is located,
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from numpy_vgg7.parity.layer_check import Finding, LayerReport, check_layer
+    from numpy_vgg7.parity.layer_check import check_layer
+    from numpy_vgg7.parity.layer_report import Finding, LayerReport
 
 __all__ = ["Finding", "LayerReport", "check_layer"]
 
+_HOMES = {"check_layer": "layer_check", "Finding": "layer_report", "LayerReport": "layer_report"}
+
 
 def __getattr__(name: str) -> object:
-    if name in __all__:
+    if name in _HOMES:
         from importlib import import_module
 
-        return getattr(import_module("numpy_vgg7.parity.layer_check"), name)
+        return getattr(import_module(f"numpy_vgg7.parity.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

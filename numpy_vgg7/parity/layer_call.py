@@ -1,4 +1,4 @@
-"""How `check_layer` calls a layer: the conventions of arguments and results, and what is changed on the way."""
+"""How `check_layer` calls a layer: conventions of arguments and results, and what a call changes."""
 
 import inspect
 import re
@@ -54,16 +54,18 @@ class Layer:
     def out_of(self, x: Array, params: Arrays) -> Array:
         """The output alone, for any kind of numbers."""
         with np.errstate(all="ignore"):
-            return _split(self.forward(x, *params.values()))[0]
+            out: Array = _split(self.forward(x, *params.values()))[0]
+        return out
 
     def run(self, trial: Trial) -> Run:
         """Forward and backward on copies of the arguments, watching what happens to the copies."""
         run = Run(trial)
-        order = "F" if trial.fortran else "C"
 
         def fresh(array: Array) -> Array:
             kept = np.issubdtype(array.dtype, np.integer)
-            return np.array(array, dtype=array.dtype if kept else self.dtype, order=order)
+            return np.array(
+                array, dtype=array.dtype if kept else self.dtype, order="F" if trial.fortran else "C"
+            )
 
         place = "forward"
         with np.errstate(all="ignore"):
@@ -93,7 +95,9 @@ class Layer:
                 run.gradients = {name: np.array(g, dtype=np.float64) for name, g in gradients.items()}
             except LayerError:
                 raise
-            except Exception as error:  # of any kind: it is the user's code, and the report says what it raised
+            except (
+                Exception
+            ) as error:  # of any kind: it is the user's code, and the report says what it raised
                 run.error, run.failed = error, place
         return run
 
@@ -149,7 +153,9 @@ class Layer:
         else:
             parts = _flat(answer) if isinstance(answer, (tuple, list)) else [answer]
             if any(isinstance(part, Mapping) for part in parts):
-                merged = {"x": parts[0]} | {k: v for p in parts if isinstance(p, Mapping) for k, v in p.items()}
+                merged = {"x": parts[0]} | {
+                    k: v for p in parts if isinstance(p, Mapping) for k, v in p.items()
+                }
                 return self._named(merged, arguments, lenient)
             while len(parts) > len(expected) and parts[-1] is None:
                 parts.pop()  # labels have no gradient

@@ -1,7 +1,7 @@
-"""`check_layer`: is one hand-written layer right, forward and backward? Answers in words; needs NumPy alone."""
+"""`check_layer`: is one hand-written layer right, forward and backward? It answers in words."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,58 +10,12 @@ from numpy_vgg7.errors import LayerError
 from numpy_vgg7.functional import Array, Arrays
 from numpy_vgg7.parity.layer_call import Layer, ResultError, Run
 from numpy_vgg7.parity.layer_mistakes import Mistake
+from numpy_vgg7.parity.layer_report import Finding, LayerReport
 from numpy_vgg7.parity.layer_trials import LIKES, Trial, out_shape, trial_of, trials
 from numpy_vgg7.parity.layer_truth import OwnDerivative, definition, own_derivative, own_gradient, tolerances
 from numpy_vgg7.parity.layer_words import Evidence, description, explanations, matching
 
 MOST_ELEMENTS = 300  # up to which the derivative of an unknown layer is computed element by element
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A mistake: `place` is "forward", "backward" or "forward and backward", `tensors` what is wrong.
-
-    `named` says whether `words` name a mistake of the dictionary; otherwise they say what is certain.
-    """
-
-    place: str
-    tensors: tuple[str, ...]
-    words: str
-    named: bool
-
-    def __str__(self) -> str:
-        where = f"{self.place}, {' and '.join(self.tensors)}" if self.tensors else self.place
-        return f"{where}: {self.words}"
-
-
-@dataclass(frozen=True)
-class LayerReport:
-    """What `check_layer` found; `str(report)` is to be read."""
-
-    like: str | None
-    dtype: str
-    calls: int
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...] = ()
-    cause: Exception | None = field(default=None, repr=False)
-
-    @property
-    def ok(self) -> bool:
-        """Whether there is no finding."""
-        return not self.findings
-
-    def __str__(self) -> str:
-        against = f"like {self.like}" if self.like else "the derivative of its own forward pass"
-        count = len(self.findings)
-        head = "PASS" if self.ok else f"FAIL: {count} finding{'s' if count > 1 else ''}"
-        lines = [f"{head} ({against}, {self.dtype}, {self.calls} calls)"]
-        lines += [f"  {finding}" for finding in self.findings]
-        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
-
-    def assert_ok(self) -> None:
-        """Raise AssertionError with the whole report if there is a finding."""
-        if self.findings:
-            raise AssertionError(str(self)) from self.cause
 
 
 def check_layer(
@@ -94,8 +48,8 @@ def check_layer(
       d_logits from `(probs, labels)`, `(d_out, cache)`, or `(logits, labels)`, with or without a d_out behind
       them.
 
-    All is done in the dtype of x, float32 or float64; tolerances follow from rounding in that dtype. LayerError
-    if the arguments, or those of `backward`, do not fit.
+    All is done in the dtype of x, float32 or float64; tolerances follow from rounding in that dtype.
+    LayerError if the arguments, or those of `backward`, do not fit.
     """
     given, dtype = _given(like, x, params or {})
     names = [name for name, array in given.params.items() if array.dtype.kind == "f"]
@@ -154,13 +108,17 @@ class _Session:
             self.notes.append("float32: differences are judged by a bound on rounding errors")
 
     def repeat(self) -> None:
-        """Call the layer again: the same twice, another batch, the same. Nothing may depend on earlier calls."""
+        """Call the layer again: the same twice, another batch, the same. Earlier calls may have no effect."""
         first, other = self.runs[0], self.runs[1]
         if first.error or other.error:
             return
         self.calls += 4
-        again = [self.layer.run(replace(run.trial, own=None)) for run in (first, first, other, first)]
-        del again[2]
+        again = [self.layer.run(replace(run.trial, own=None)) for run in (first, first, other)]
+        kept = {
+            name: np.array(array, dtype=np.float64) if array is not None else None
+            for name, array in again[1].returned.items()
+        }
+        again[2] = self.layer.run(replace(first.trial, own=None))
         names = [name for name in self.names if name in first.gradients]
         for place, name in (("forward", "out"), *(("backward", name) for name in names)):
             values = [_tensor(run, name) for run in (first, *again)]
@@ -169,7 +127,7 @@ class _Session:
                 words = "the same call gives other numbers when it is repeated: it depends on earlier calls"
                 words += " and accumulates over them" if _grows(values, self.dtype) else " or on chance"
                 self.history.append(Finding(place, shown, words, True))
-            elif not _near(np.asarray(again[1].returned[name], dtype=np.float64), values[2], self.dtype):
+            elif not _near(kept[name], values[2], self.dtype):
                 words = "what was returned is overwritten by the next call, which uses the same memory"
                 self.history.append(Finding(place, shown, words, True))
 
@@ -225,14 +183,14 @@ class _Session:
         lost = [run for run in runs if run.trial.underflow and not self._finite(run)]
         if lost:
             self.notes.append(
-                "where a probability underflows to 0 (logits of 1000 and -1000 in a row) the loss is not finite: "
-                "take the logarithm of the label's probability only, or of softmax in one step"
+                "where a probability underflows to 0 (logits of 1000 and -1000 in a row) the loss is not "
+                "finite: take the logarithm of the label's probability only, or of softmax in one step"
             )
         evidence = [self._evidence(run, "out", run.out, None) for run in runs if run not in lost]
         yield from self._judged("forward", "out", "out", evidence)
 
     def _of_gradient(self, name: str, runs: list[Run], forward_wrong: bool) -> Iterator[Finding]:
-        """A gradient against the definition; if the forward pass is wrong, against what follows from it, too."""
+        """A gradient against the definition, and against what follows from a wrong forward pass."""
         if self.like is None:
             yield from self._of_unknown(name, runs)
             return
@@ -251,7 +209,9 @@ class _Session:
                 self.notes.append(f"d_{name} is the derivative of this forward pass")
                 return
         if not evidence:
-            words = "is not the derivative of this forward pass, whose output has another shape than it should"
+            words = (
+                "is not the derivative of this forward pass, whose output has another shape than it should"
+            )
             yield Finding("backward", (f"d_{name}",), words, False)
             return
         yield from self._judged("backward", f"d_{name}", role, evidence)
@@ -354,7 +314,9 @@ class _Session:
 
 def _of_other_shape(run: Run) -> bool:
     """Whether the output has a wrong shape, so that the upstream gradient has it, too."""
-    return run.trial.like is not None and run.out is not None and run.trial.d_out.shape != out_shape(run.trial)
+    return (
+        run.trial.like is not None and run.out is not None and run.trial.d_out.shape != out_shape(run.trial)
+    )
 
 
 def _tensor(run: Run, name: str) -> Array | None:
@@ -379,7 +341,9 @@ def _near(a: Array | None, b: Array | None, dtype: np.dtype) -> bool:
 
 def _rounded_to(found: Array, item: Evidence) -> bool:
     """Whether numbers that are nearly right have no more digits than float16 or float32 has."""
-    if found.shape != item.truth.shape or not item.deviation <= 1e-2 * float(np.abs(item.truth).max(initial=0)):
+    if found.shape != item.truth.shape or not item.deviation <= 1e-2 * float(
+        np.abs(item.truth).max(initial=0)
+    ):
         return False
     return any(np.array_equal(found.astype(d).astype(np.float64), found) for d in (np.float16, np.float32))
 

@@ -6,6 +6,7 @@ numbers in every trial, in all shapes. Formulas get arrays of float64 in PyTorch
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -144,11 +145,23 @@ def _pixels(trial: Trial) -> int:
 
 def _factors(like: str, tensor: str) -> Iterator[Mistake]:
     for words, factor in _REASONS.get((like, tensor), []):
-        yield Mistake(words, lambda t, factor=factor: factor(t) * definition(t)[tensor])
-    reasons = {round(f, 9) for f in (4.0, 2.0, 0.25)} if like == "avg_pool2d" else set()
+        yield Mistake(words, partial(_scaled, tensor=tensor, factor=factor))
     for words, number in _CONSTANTS:
-        if number not in reasons and not (tensor == "x" and like == "softmax_cross_entropy" and number == -1):
-            yield Mistake(words, lambda t, number=number: number * definition(t)[tensor])
+        named = (like == "avg_pool2d" and number == 2) or (like, tensor, number) == (
+            "softmax_cross_entropy",
+            "x",
+            -1,
+        )
+        if not named:  # by a better reason
+            yield Mistake(words, partial(_scaled, tensor=tensor, factor=partial(_constant, number=number)))
+
+
+def _constant(trial: Trial, number: float) -> float:
+    return number
+
+
+def _scaled(trial: Trial, tensor: str, factor: Callable[[Trial], float]) -> Array:
+    return factor(trial) * definition(trial)[tensor]
 
 
 def _samples(like: str, tensor: str) -> Iterator[Mistake]:
@@ -157,13 +170,13 @@ def _samples(like: str, tensor: str) -> Iterator[Mistake]:
         for index, which in ((0, "first"), (-1, "last")):
             yield Mistake(
                 f"of the {which} sample of the batch only",
-                lambda t, index=index: definition(_sample(t, index))[tensor],
+                partial(_of_sample, tensor=tensor, index=index),
             )
     if (like, tensor) == ("softmax_cross_entropy", "out"):
         for index, which in ((0, "first"), (-1, "last")):
             yield Mistake(
                 f"of the {which} sample of the batch only, divided by N",
-                lambda t, index=index: definition(_sample(t, index))[tensor] / t.n,
+                partial(_of_sample, tensor=tensor, index=index, over_n=True),
             )
     elif tensor == "weight":
         words = "the samples of d_out are in reverse order"
@@ -188,6 +201,11 @@ def _samples(like: str, tensor: str) -> Iterator[Mistake]:
             yield Mistake(f"the same for all samples: that of the {which} one", all_alike)
 
 
+def _of_sample(trial: Trial, tensor: str, index: int, over_n: bool = False) -> Array:
+    gradient = definition(_sample(trial, index))[tensor]
+    return gradient / trial.n if over_n else gradient
+
+
 def _sample(trial: Trial, index: int) -> Trial:
     """The trial with one sample."""
     rows = [index]
@@ -210,15 +228,21 @@ def _bias_axes(like: str) -> Iterator[Mistake]:
                 should = "axis 0" if ndim == 2 else f"axes {right}"
                 text = f"{words} over {shown} instead of summed over {should}"
 
-                def formula(t: Trial, axes: tuple[int, ...] = axes, reduce: Callable[..., Array] = reduce) -> Array:
+                def formula(
+                    t: Trial, axes: tuple[int, ...] = axes, reduce: Callable[..., Array] = reduce
+                ) -> Array:
                     return reduce(t.d_out, axis=axes)
 
                 yield Mistake(text, formula)
                 if count == ndim:
-                    yield Mistake(text, lambda t, f=formula: np.broadcast_to(f(t), t.b.shape))
+                    yield Mistake(text, partial(_broadcast, formula=formula))
     if like == "conv2d":
         words = "the last element of d_out that was met, instead of the sum: = for +="
         yield Mistake(words, lambda t: t.d_out[-1, :, -1, -1])
+
+
+def _broadcast(trial: Trial, formula: Formula) -> Array:
+    return np.broadcast_to(formula(trial), trial.b.shape)
 
 
 def _arrangements(like: str, tensor: str) -> Iterator[Mistake]:
@@ -245,9 +269,7 @@ def _arrangements(like: str, tensor: str) -> Iterator[Mistake]:
         yield moved("in NHWC order instead of NCHW", lambda a: a.transpose(0, 2, 3, 1))
         for axis, word in ((2, "row"), (3, "column")):
             for step, where in ((1, "down" if axis == 2 else "right"), (-1, "up" if axis == 2 else "left")):
-                yield moved(
-                    f"shifted {where} by one {word}", lambda a, axis=axis, step=step: _shifted(a, step, axis)
-                )
+                yield moved(f"shifted {where} by one {word}", partial(_shifted, step=step, axis=axis))
         yield moved("shifted by one row and one column", lambda a: _shifted(_shifted(a, 1, 2), 1, 3))
         yield moved("shifted by one row and one column", lambda a: _shifted(_shifted(a, -1, 2), -1, 3))
 

@@ -199,7 +199,10 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
             "the border is left at the bias: only windows inside the image are computed",
             lambda t: _inside(_plain(t)) + t.b[:, None, None],
         ),
-        ("all padding is at the top and left: shifted by one pixel", lambda t: _out(t, padded=_moved(t, 1, 1))),
+        (
+            "all padding is at the top and left: shifted by one pixel",
+            lambda t: _out(t, padded=_moved(t, 1, 1)),
+        ),
         (
             "all padding is at the bottom and right: shifted by one pixel",
             lambda t: _out(t, padded=_moved(t, -1, -1)),
@@ -258,7 +261,8 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
         ),
         ("overlapping windows are assigned, not added: = for += in a loop over windows", _assigned_by_window),
         (
-            "overlapping windows are assigned, not added: = for += in a loop over windows and output channels",
+            "overlapping windows are assigned, not added: = for += in a loop over windows and "
+            "output channels",
             lambda t: _assigned_by_window(t, slice(-1, None)),
         ),
         ("overlapping windows are assigned, not added: = for += in a loop over taps", _assigned_by_tap),
@@ -306,7 +310,10 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
     ("conv2d", "weight"): [
         ("the two axes of the kernel are exchanged", lambda t: _transposed(_d_w(t))),
         ("in and out channels are exchanged", lambda t: _d_w(t).swapaxes(0, 1)),
-        ("computed without the padding of x: the border of d_out is ignored", lambda t: _d_w(t, d_out=_inside(t.d_out))),
+        (
+            "computed without the padding of x: the border of d_out is ignored",
+            lambda t: _d_w(t, d_out=_inside(t.d_out)),
+        ),
         *(
             (words, lambda t, mode=mode: _d_w(t, padded=np.pad(t.x, SURROUND, mode=mode)))
             for words, mode in (
@@ -315,7 +322,10 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
                 ("the padding of x wraps around instead of being zero", "wrap"),
             )
         ),
-        ("x is padded at the top and left only: shifted by one pixel", lambda t: _d_w(t, padded=_moved(t, 1, 1))),
+        (
+            "x is padded at the top and left only: shifted by one pixel",
+            lambda t: _d_w(t, padded=_moved(t, 1, 1)),
+        ),
         (
             "x is padded at the bottom and right only: shifted by one pixel",
             lambda t: _d_w(t, padded=_moved(t, -1, -1)),

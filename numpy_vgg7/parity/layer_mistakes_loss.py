@@ -142,10 +142,7 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
     ("softmax_cross_entropy", "out"): [
         *((words, lambda t, probs=probs: _loss(t, probs(t))) for words, probs in SOFTMAXES),
         ("not averaged over the batch: one loss per sample", lambda t: -np.log(_of_label(t, F.softmax(t.x)))),
-        *(
-            (f"{eps:g} is added to the probability in the logarithm", _added_inside(eps))
-            for eps in EPSILONS
-        ),
+        *((f"{eps:g} is added to the probability in the logarithm", _added_inside(eps)) for eps in EPSILONS),
         *((f"{eps:g} is added to the denominator of softmax", _added_below(eps)) for eps in EPSILONS[:9]),
         (
             "the binary cross-entropy of all classes, summed over the classes",
@@ -261,7 +258,10 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
             "the log-probabilities are used in place of the probabilities",
             lambda t: (F.log_softmax(t.x) - t.one_hot) / t.n,
         ),
-        *((f"{eps:g} is added to the probability that 1 is divided by", _slope_with_eps(eps)) for eps in EPSILONS),
+        *(
+            (f"{eps:g} is added to the probability that 1 is divided by", _slope_with_eps(eps))
+            for eps in EPSILONS
+        ),
         (
             "2 is subtracted at the label instead of 1",
             lambda t: (_probs(t) - 2 * t.one_hot) / t.n,

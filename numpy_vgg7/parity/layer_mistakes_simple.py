@@ -1,7 +1,8 @@
-"""Usual mistakes in average pooling, linear layers and activations; rows of the dictionary in `layer_mistakes.py`."""
+"""Usual mistakes in pooling, linear layers and activations; rows of the dictionary in `layer_mistakes.py`."""
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -57,7 +58,10 @@ NAMES = ("top left", "top right", "bottom left", "bottom right")
 
 POOL: dict[tuple[str, str], list[tuple[str, Formula]]] = {
     ("avg_pool2d", "out"): [
-        ("the maximum of each window: max pooling instead of average pooling", lambda t: _corners(t.x).max(-1)),
+        (
+            "the maximum of each window: max pooling instead of average pooling",
+            lambda t: _corners(t.x).max(-1),
+        ),
         ("the minimum of each window instead of its mean", lambda t: _corners(t.x).min(-1)),
         ("the median of each window instead of its mean", lambda t: np.median(_corners(t.x), axis=-1)),
         *(
@@ -97,7 +101,10 @@ POOL: dict[tuple[str, str], list[tuple[str, Formula]]] = {
         ("goes to the largest pixel of each window, as for max pooling", _to_largest(1.0)),
         ("goes to the largest pixel of each window, times 1/4", _to_largest(0.25)),
         ("tiled instead of repeated", lambda t: np.tile(t.d_out / 4, (1, 1, 2, 2))),
-        ("tiled instead of repeated, and the factor 1/4 is missing", lambda t: np.tile(t.d_out, (1, 1, 2, 2))),
+        (
+            "tiled instead of repeated, and the factor 1/4 is missing",
+            lambda t: np.tile(t.d_out, (1, 1, 2, 2)),
+        ),
         ("not spread to the pixels: d_out / 4 in its own shape", lambda t: t.d_out / 4),
         ("not spread to the pixels: d_out itself", lambda t: t.d_out),
         (
@@ -311,17 +318,17 @@ def _own(trial: Trial) -> Array:
 def _activation(like: str) -> dict[tuple[str, str], list[tuple[str, Formula]]]:
     others = [row for row in FUNCTIONS if row[0] not in OWN[like]]
     values: list[tuple[str, Formula]] = [
-        (f"it is {words}, not {_name(like)}" if ":" not in words else f"it is {words}", lambda t, f=f: f(t.x))
+        (f"it is {words}" if ":" in words else f"it is {words}, not {_name(like)}", partial(_value, f=f))
         for words, f, _ in others
     ]
     slopes: list[tuple[str, Formula]] = []
     for words, slope in SLOPES[like]:
-        slopes.append((words, lambda t, slope=slope: t.d_out * slope(t)))
-        slopes.append((f"{words}; and d_out has no effect", lambda t, slope=slope: slope(t) * np.ones(t.x.shape)))
+        slopes.append((words, partial(_times, slope=slope)))
+        slopes.append((f"{words}; and d_out has no effect", partial(_alone, slope=slope)))
     for words, _, slope_of in others:
         text = "the slope is missing: it is d_out itself" if words == "the identity" else ""
         text = text or f"the slope is that of another function, {words}"
-        slopes.append((text, lambda t, slope=slope_of: t.d_out * slope(t.x)))
+        slopes.append((text, partial(_times, slope=partial(_value, f=slope_of))))
     if like == "tanh":
         values.append(
             (
@@ -331,6 +338,18 @@ def _activation(like: str) -> dict[tuple[str, str], list[tuple[str, Formula]]]:
         )
     slopes.append(("the output instead of a gradient", lambda t: F.relu(t.x) if like == "relu" else _own(t)))
     return {(like, "out"): values, (like, "x"): slopes}
+
+
+def _value(trial: Trial, f: Callable[[Array], Array]) -> Array:
+    return f(trial.x)
+
+
+def _times(trial: Trial, slope: Slope) -> Array:
+    return trial.d_out * slope(trial)
+
+
+def _alone(trial: Trial, slope: Slope) -> Array:
+    return slope(trial) * np.ones(trial.x.shape)
 
 
 def _name(like: str) -> str:

@@ -39,7 +39,7 @@ class Trial:
     @property
     def w(self) -> Array:
         """The weight in PyTorch's layout."""
-        weight = self.params[self.roles["weight"]]
+        weight: Array = self.params[self.roles["weight"]]
         return weight.T if self.in_out else weight
 
     @property
@@ -51,8 +51,8 @@ class Trial:
     @property
     def labels(self) -> Labels:
         """Class indices, (N,)."""
-        labels = self.params[self.roles["labels"]]
-        return labels.argmax(axis=1) if labels.ndim == 2 else labels
+        labels: Labels = self.params[self.roles["labels"]]
+        return np.asarray(labels.argmax(axis=1)) if labels.ndim == 2 else labels
 
     @property
     def one_hot(self) -> Array:
@@ -67,7 +67,7 @@ class Trial:
     @property
     def groups(self) -> int:
         """The groups of a convolution."""
-        return self.x.shape[1] // self.w.shape[1]
+        return int(self.x.shape[1] // self.w.shape[1])
 
 
 def trial_of(like: str | None, x: Array, params: Arrays) -> Trial:

@@ -83,10 +83,9 @@ def _number(row: Mistake, evidence: Sequence[Evidence]) -> float | None:
     """The number that fits best in the trial where its effect is largest."""
     best: tuple[float, float] | None = None
     for item in evidence:
-        found = _computed(row.formula, item.trial), _computed(row.direction, item.trial)
-        if found[0] is None or found[1] is None or item.found.shape != found[0].shape:
+        base, direction = _computed(row.formula, item.trial), _computed(row.direction, item.trial)
+        if base is None or direction is None or item.found.shape != base.shape:
             continue
-        base, direction = found
         size = float((direction * direction).sum())
         if not np.isfinite(size) or not size or not np.isfinite(item.found).all():
             continue
