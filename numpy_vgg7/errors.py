@@ -37,6 +37,10 @@ class CaseError(VGG7Error):
     """A parity case, or a candidate for one, that cannot be compared."""
 
 
+class LayerError(VGG7Error):
+    """A layer that `check_layer` cannot examine: its arguments, or the way that it is called."""
+
+
 class TrainingError(VGG7Error):
     """A training that cannot start, or whose loss is no longer finite."""
 

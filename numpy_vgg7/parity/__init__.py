@@ -2,17 +2,24 @@
 
 `case.py` defines what all implementations are given, `compare.py` how their traces are compared, `checks.py`
 the kinds of checks, `localise.py` and `kernel_alone.py` how a fault is located, and `mutants` the known bugs.
-`check` judges the tensors of another implementation.
+`check` judges the tensors of another implementation, and `check_layer` a single layer with NumPy alone.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from numpy_vgg7.parity.judge import check
+    from numpy_vgg7.parity.layer_check import check_layer
+    from numpy_vgg7.parity.layer_report import Finding, LayerReport
 
-__all__ = ["check"]
+__all__ = ["Finding", "LayerReport", "check", "check_layer"]
 
-_HOMES = {"check": "judge"}
+_HOMES = {
+    "check": "judge",
+    "check_layer": "layer_check",
+    "Finding": "layer_report",
+    "LayerReport": "layer_report",
+}
 
 
 def __getattr__(name: str) -> object:
