@@ -16,6 +16,7 @@ from numpy_vgg7 import network
 from numpy_vgg7.functional import Array, Arrays, Labels
 from numpy_vgg7.network import Layers
 from numpy_vgg7.optim import SGD
+from numpy_vgg7.parity.compare import judge
 from numpy_vgg7.parity.diagnose import Diagnosis, examine
 from numpy_vgg7.parity.diagnosis.context import Context, wrong
 from numpy_vgg7.parity.diagnosis.known import right_functions
@@ -32,9 +33,10 @@ DIRECTIONS = 3
 
 def localise_foreign(layers: Layers, sgd: SGD, labels: Labels, trace: Arrays) -> list[Culprit]:
     """All mistakes in the order of computation, each once. `trace` is complete, float64."""
-    exchanged, trace = _with_names_right(layers, labels, trace)
+    right = _right(layers, sgd, labels, trace)
+    exchanged, trace = _with_names_right(right, trace)
     labels = _order_of_labels(layers, sgd, labels, trace)
-    walk = _Walk(trace, labels)
+    walk = _Walk(trace, labels, right)
     culprits = [culprit for local in run_alone(layers, sgd, labels, trace) for culprit in walk.judge(local)]
     found = exchanged + culprits
     return found or later_steps(layers, sgd, labels, trace)
@@ -43,15 +45,17 @@ def localise_foreign(layers: Layers, sgd: SGD, labels: Labels, trace: Arrays) ->
 class _Walk:
     """The judgement of one result after the other; what was wrong forward is remembered for the backward pass."""
 
-    def __init__(self, trace: Arrays, labels: Labels) -> None:
-        self.trace, self.labels = trace, labels
+    def __init__(self, trace: Arrays, labels: Labels, right: Arrays) -> None:
+        self.trace, self.labels, self.right = trace, labels, right
         self.forward: dict[str, Diagnosis] = {}  # by the tensor
 
     def judge(self, local: Local) -> Iterator[Culprit]:
         """The culprit, if the result is wrong and does not follow from another one that is."""
         place, tensor, truth, context = local
         suspect = self.trace[tensor]
-        if agree(tensor, suspect, truth) or self._follows(tensor, suspect, context):
+        if agree(tensor, suspect, truth) or judge(tensor, suspect, self.right[tensor]).passed:
+            return  # or is right though what it was computed from is written wrongly
+        if self._follows(tensor, suspect, context):
             return
         diagnosis = examine(suspect, truth, context)
         if place.endswith("forward"):
@@ -137,15 +141,22 @@ def _evaluated(formula: Callable[[Trial], Array], trial: Trial, key: str, value:
         return None
 
 
-def _with_names_right(layers: Layers, labels: Labels, trace: Arrays) -> tuple[list[Culprit], Arrays]:
+def _right(layers: Layers, sgd: SGD, labels: Labels, trace: Arrays) -> Arrays:
+    """The trace that follows from the parameters and images alone, with the first update."""
+    params = {name: trace[name].copy() for name in network.parameter_shapes(layers)}
+    right = network.trace(layers, params, trace["input"], labels)
+    gradients = {name: right[f"{name}.grad"] for name in params}
+    sgd.step(params, gradients, sgd.init(params), network.parameter_groups(layers))
+    return right | {f"{name}.step1": parameter for name, parameter in params.items()}
+
+
+def _with_names_right(right: Arrays, trace: Arrays) -> tuple[list[Culprit], Arrays]:
     """Tensors that are under each other's names, and the trace without that."""
-    right = network.trace(layers, {n: trace[n] for n in network.parameter_shapes(layers)}, trace["input"], labels)
-    given = {"input", *network.parameter_shapes(layers)}
-    names = [n for n in right if n not in given and not agree(n, trace[n], right[n]) and right[n].any()]
+    names = [n for n in right if not judge(n, trace[n], right[n]).passed and right[n].any()]
     culprits, found = [], dict(trace)
     for one, other in combinations(names, 2):
         if trace[one].shape == trace[other].shape and trace[one].any() and trace[other].any():
-            if agree(one, trace[one], right[other]) and agree(other, trace[other], right[one]):
+            if judge(one, trace[one], right[other]).passed and judge(other, trace[other], right[one]).passed:
                 found[one], found[other] = trace[other], trace[one]
                 words = f"{one} and {other} are exchanged: each has the values of the other"
                 culprits.append(Culprit("names", one, words))
