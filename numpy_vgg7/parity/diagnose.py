@@ -7,7 +7,7 @@ from numpy_vgg7.parity.diagnosis.known import EITHER, either, explanations
 from numpy_vgg7.parity.diagnosis.loss import decayed
 from numpy_vgg7.parity.diagnosis.orders import arrangements, reordered
 from numpy_vgg7.parity.diagnosis.unknown import description
-from numpy_vgg7.parity.diagnosis.update import gradients_norm, update_words
+from numpy_vgg7.parity.diagnosis.update import few_digits, gradients_norm, update_words
 from numpy_vgg7.parity.layer_mistakes import Mistake
 
 __all__ = ["Context", "Diagnosis", "diagnose", "examine"]
@@ -68,7 +68,7 @@ def _of_numbers(found: Wrong, context: Context) -> Diagnosis:
             return Diagnosis(text, True, tuple(rows))
     if rows:
         return Diagnosis(f"is wrong: {either(rows)}", True, tuple(rows))
-    text = reordered(found, context) or traces.clipped(suspect, truth)
+    text = reordered(found, context) or traces.clipped(found)
     if not text and context.result == "loss":
         text = decayed(found, context)
         text = text and f"is wrong: {text}"
@@ -79,12 +79,11 @@ def _norm(number: float, truth: Array, context: Context) -> list[str]:
     """A gradient that was scaled to a norm of one digit."""
     if context.result not in ("weight", "bias") or not 0 < number < 1:
         return []
-    own, all_of_them = float(np.sqrt((truth * truth).sum())) * number, gradients_norm(context)
-    found = []
-    for norm, words in ((own, "its norm is"), (all_of_them, "the norm of the gradients of all parameters is")):
-        if norm and factors.same(norm, float(f"{norm:.0e}")):
-            found.append(f"{words} {norm:.3g}: it is clipped by norm")
-    return found
+    norms = {
+        "its norm is": float(np.sqrt((truth * truth).sum())) * number,
+        "the norm of the gradients of all parameters is": gradients_norm(context),
+    }
+    return [f"{text} {norm:.1g}: clipped by norm" for text, norm in norms.items() if few_digits(norm)]
 
 
 def _of_shape(found: Wrong, context: Context) -> Diagnosis:

@@ -266,8 +266,6 @@ ROWS = [
      lambda self, d, x: np.outer(np.ones_like(d), x)),
     ("linear dW without x", "fc7 backward", "1 is used|no effect", "linear_d_weight",
      lambda self, d, x: np.outer(d, np.ones_like(x))),
-    ("linear dx with the updated W", "fc7 backward", "after the update", "linear_d_x",
-     lambda self, d, w, x: (w - 0.1 * w).T @ d),
     ("linear dx times x", "fc7 backward", "by x", "linear_d_x", lambda self, d, w, x: (w.T @ d) * x),
     ("gradients averaged", "fc7 backward", "mean over the batch", "gathered", lambda self, g: g.mean(0)),
     ("gradients of the last image", "fc7 backward", "last sample|last image", "gathered", _once),

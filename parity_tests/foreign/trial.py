@@ -65,11 +65,12 @@ def judged(style, planted, file):
     first = report.culprits[0] if report.culprits else None
     words = [c.diagnosis for c in report.culprits]
     placed = first is not None and fnmatch(first.place, planted.place)
-    named = first is not None and any(name in first.diagnosis for name in planted.names)
+    named = any(name in text for name in planted.names for text in words)
     misleading = any(_says(text) and not any(name in text for name in planted.names) for text in words)
     return Judged(not report.passed, placed, named, misleading, f"{report.culprit}: " + "; ".join(words))
 
 
 def _says(text):
-    """Whether words name a cause: a number alone, or where elements are wrong, is none."""
-    return SILENT not in text and not text.endswith("times what it should be")
+    """Whether words name a cause: a number alone, zeros, or where elements are wrong, is none."""
+    facts = (SILENT, "is zero everywhere", "is not finite in")
+    return not any(fact in text for fact in facts) and not text.endswith("times what it should be")

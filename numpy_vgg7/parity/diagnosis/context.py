@@ -59,11 +59,13 @@ class Context:
         return Trial(self.like, self.x, params, {key: key for key in params}, d_out, self.own)
 
     def of(self, truth: Array) -> "Context":
-        """This context with `result` filled in by the shape of the right tensor."""
-        if self.result or self.layer is None:
+        """This context with `result` filled in, if need be by the shape of the right tensor."""
+        if self.layer is None:
             return self
-        if self.d_out is None:
-            return replace(self, result="out")
+        if self.d_out is None:  # formulas that compute all results of a layer need one
+            return replace(self, result="out", d_out=np.zeros(truth.shape))
+        if self.result:
+            return self
         shapes = {"x": np.shape(self.x)} | {key: array.shape for key, array in self.params.items()}
         result = next((key for key, shape in shapes.items() if shape == truth.shape), "x")
         return replace(self, result=result)

@@ -6,9 +6,8 @@ from itertools import permutations
 
 import numpy as np
 
-from numpy_vgg7 import functional as F
 from numpy_vgg7.functional import Array
-from numpy_vgg7.parity.diagnosis.context import Context
+from numpy_vgg7.parity.diagnosis.context import Context, Wrong
 from numpy_vgg7.parity.layer_mistakes import Mistake
 from numpy_vgg7.parity.layer_trials import Trial
 from numpy_vgg7.parity.layer_truth import definition
@@ -24,8 +23,11 @@ def rows(context: Context) -> Iterator[Mistake]:
         yield from _other_tensors(context)
         if context.result == "x" and "weight" in context.params:
             yield from _updated_weight(context)
-        if context.result in ("weight", "x"):
-            yield from _input_missing(context)
+        if context.result == "weight":
+            yield from _operand_missing()
+        if (context.like, context.result) in PARTS:
+            for words, formula in PARTS[context.like, context.result]:
+                yield Mistake(words, formula)
     if context.kind == "Flatten" and context.x is not None:
         yield from _flatten(context)
 
@@ -112,16 +114,70 @@ def _updated_weight(context: Context) -> Iterator[Mistake]:
     )
 
 
-def _input_missing(context: Context) -> Iterator[Mistake]:
-    if context.result == "weight":
-        yield Mistake(
-            "the input is not multiplied: 1 is used in its place",
-            lambda t: definition(replace(t, x=np.ones_like(t.x)))["weight"],
-        )
-        yield Mistake(
-            "the sign of the upstream gradient is used in place of its values",
-            lambda t: definition(replace(t, d_out=np.sign(t.d_out)))["weight"],
-        )
+def _operand_missing() -> Iterator[Mistake]:
+    yield Mistake(
+        "the input is not multiplied: 1 is used in its place",
+        lambda t: definition(replace(t, x=np.ones_like(t.x)))["weight"],
+    )
+    yield Mistake(
+        "the sign of the upstream gradient is used in place of its values",
+        lambda t: definition(replace(t, d_out=np.sign(t.d_out)))["weight"],
+    )
+
+
+def _windows3(x: Array, stride: int, count_padding: bool) -> Array:
+    """The mean of 3x3 windows around every second pixel."""
+    ones = np.ones_like(x)
+    sums, counts = (
+        np.lib.stride_tricks.sliding_window_view(np.pad(a, ((0, 0), (0, 0), (1, 1), (1, 1))), (3, 3), (2, 3))
+        .sum(axis=(4, 5))[:, :, ::stride, ::stride]
+        for a in (x, ones)
+    )
+    return np.asarray(sums / (9 if count_padding else counts))
+
+
+def _bilinear(d_out: Array) -> Array:
+    """A gradient that is interpolated between windows instead of repeated, as by `interpolate(mode="bilinear")`."""
+    for axis in (2, 3):
+        before, after = (np.take(d_out, _neighbours(d_out.shape[axis], step), axis) for step in (-1, 1))
+        pairs = np.stack([0.75 * d_out + 0.25 * before, 0.75 * d_out + 0.25 * after], axis=axis + 1)
+        shape = list(d_out.shape)
+        shape[axis] *= 2
+        d_out = pairs.reshape(shape)
+    return d_out
+
+
+def _neighbours(size: int, step: int) -> Array:
+    return np.clip(np.arange(size) + step, 0, size - 1)
+
+
+# Parts of a sum, or other windows, that a trace of a loop over images or of a framework may have.
+PARTS: dict[tuple[str, str], list[tuple[str, Callable[[Trial], Array]]]] = {
+    ("conv2d", "bias"): [
+        ("of the last pixel of each image only: = for += over the pixels", lambda t: t.d_out[:, :, -1, -1].sum(0)),
+        ("of the first pixel of each image only", lambda t: t.d_out[:, :, 0, 0].sum(0)),
+        ("of the last row of each image only: = for += over the rows", lambda t: t.d_out[:, :, -1].sum((0, 2))),
+        ("of the pixels inside the image only: without the border", lambda t: t.d_out[:, :, 1:-1, 1:-1].sum((0, 2, 3))),
+        ("of the sign of the upstream gradient", lambda t: np.sign(t.d_out).sum((0, 2, 3))),
+    ],
+    ("linear", "bias"): [
+        ("of the sign of the upstream gradient", lambda t: np.sign(t.d_out).sum(0)),
+    ],
+    ("avg_pool2d", "out"): [
+        ("windows of 3x3 pixels with stride 2 that overlap, instead of 2x2", lambda t: _windows3(t.x, 2, True)),
+        (
+            "windows of 3x3 pixels with stride 2 that overlap, instead of 2x2; the padding is not counted",
+            lambda t: _windows3(t.x, 2, False),
+        ),
+    ],
+    ("avg_pool2d", "x"): [
+        ("interpolated between the windows (bilinear) instead of repeated", lambda t: _bilinear(t.d_out) / 4),
+        (
+            "interpolated between the windows (bilinear) instead of repeated; and the factor 1/4 is missing",
+            lambda t: _bilinear(t.d_out),
+        ),
+    ],
+}
 
 
 def _flatten(context: Context) -> Iterator[Mistake]:
@@ -153,16 +209,15 @@ def _flatten(context: Context) -> Iterator[Mistake]:
         yield Mistake(words, lambda t: t.d_out.reshape(t.x.shape, order="F"))
 
 
-def clipped(suspect: Array, truth: Array) -> str:
+def clipped(found: Wrong) -> str:
     """Elements cut off at some size."""
-    most = float(np.abs(suspect).max())
-    cut = np.clip(truth, -most, most)
-    if 1 < (np.abs(truth) > most).sum() and np.array_equal(cut, suspect):
-        return f"is clipped: cut off at {most:.6g} in size"
-    return ""
-
-
-def right_probs(context: Context) -> Array:
-    """The probabilities that follow from the logits."""
-    assert context.x is not None
-    return F.softmax(context.x)
+    if found.suspect.shape != found.truth.shape or not found.truth.ndim:
+        return ""
+    most = float(np.abs(found.suspect).max())
+    cut = np.abs(found.truth) > most
+    words = []
+    if 1 < cut.sum() and found.is_(np.clip(found.truth, -most, most)):
+        words.append(f"is clipped: cut off at {most:.6g} in size")
+    if found.truth.size > 1 and found.is_(most * np.sign(found.truth)):
+        words.append(f"is {most:.6g} times the sign of what it should be")
+    return " or, with the same numbers: ".join(words)

@@ -10,6 +10,7 @@ from numpy_vgg7.parity.diagnosis.factors import VISIBLE
 
 # Steps are small differences of large numbers: they fit less sharply than the tensors themselves.
 STEP_FITS = 1e-6
+DIGITS = 1e-5  # relative difference from a number of one digit; PyTorch adds 1e-6 to the norm that it divides by
 ADAM = (0.0, 1e-8, 1e-7, 1e-10, 1e-6)  # what is added to the size of the gradient
 MOMENTA = (0.9, 0.99, 0.5, 0.95, 0.8)
 
@@ -74,15 +75,16 @@ def _reasons(factor: float, found: Wrong, context: Context) -> Iterator[str]:
 
 def _norm_clipped(factor: float, gradient: Array, context: Context) -> Iterator[str]:
     norm = factor * float(np.sqrt((gradient * gradient).sum()))
-    if _few_digits(norm):
+    if few_digits(norm):
         yield f"the gradient is clipped to the norm {norm:.3g}"
     total = factor * gradients_norm(context)
-    if _few_digits(total):
+    if few_digits(total):
         yield f"all gradients together are clipped to the norm {total:.3g}"
 
 
-def _few_digits(value: float) -> bool:
-    return value > 0 and abs(value - float(f"{value:.0e}")) <= STEP_FITS * value
+def few_digits(value: float) -> bool:
+    """Whether a number is one of one digit, such as 0.01 or 5."""
+    return value > 0 and abs(value - float(f"{value:.0e}")) <= DIGITS * value
 
 
 def gradients_norm(context: Context) -> float:
@@ -107,9 +109,10 @@ def _rows(found: Wrong, context: Context) -> Iterator[str]:
         return
     for eps in ADAM:
         size = _ratio(found, -g / (np.abs(g) + eps)) if (np.abs(g) + eps).all() else None
-        if size is not None and g.size > 1:
+        if size is not None and size > 0 and g.size > 1:
             text = f"moved by {size:.6g} against the sign of the gradient" + shown.format(size / (own or 1))
             yield f"{text}, as Adam does in its first step" + (f" (eps = {eps:g})" if eps else "")
+            break
     if own:
         most = float(np.abs(step).max()) / own
         cut = np.clip(g, -most, most)
