@@ -1,5 +1,10 @@
 """How is a tensor wrong? Try the known mistakes, and say in words which of them give its numbers."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
 from numpy_vgg7.functional import Array
 from numpy_vgg7.parity.diagnosis import factors, traces
 from numpy_vgg7.parity.diagnosis.context import Context, Wrong, wrong
@@ -11,9 +16,6 @@ from numpy_vgg7.parity.diagnosis.update import few_digits, gradients_norm, updat
 from numpy_vgg7.parity.layer_mistakes import Mistake
 
 __all__ = ["Context", "Diagnosis", "diagnose", "examine"]
-
-import numpy as np
-from typing import NamedTuple
 
 
 class Diagnosis(NamedTuple):
@@ -29,8 +31,8 @@ def diagnose(suspect: Array, truth: Array, context: Context) -> str:
     return examine(suspect, truth, context).words
 
 
-def examine(suspect: Array, truth: Array, context: Context) -> Diagnosis:
-    """The same, with what is known of the mistake."""
+def examine(suspect: Array, truth: Array, context: Context, likely: Sequence[Mistake] = ()) -> Diagnosis:
+    """The same, with what is known of the mistake. Mistakes that were found elsewhere are tried first."""
     context = context.of(truth)
     found = wrong(suspect, truth)
     if suspect.dtype != truth.dtype:
@@ -49,16 +51,20 @@ def examine(suspect: Array, truth: Array, context: Context) -> Diagnosis:
     if context.layer is None and context.labels is None and context.x is not None:
         words = update_words(suspect, truth, context)
         return Diagnosis(words, True) if words else Diagnosis(description(suspect, truth, context), False)
-    return _of_numbers(found, context)
+    return _of_numbers(found, context, likely)
 
 
-def _of_numbers(found: Wrong, context: Context) -> Diagnosis:
+def _of_numbers(found: Wrong, context: Context, likely: Sequence[Mistake]) -> Diagnosis:
     """Shape and dtype are right, the numbers are not."""
     suspect, truth = found.suspect, found.truth
     number = factors.factor(found)
-    rows = explanations(found, context, number is not None)
+    rows = explanations(found, context, number is not None, likely)
     if number is not None:
-        words = [*factors.reasons(number, context), *(row.words for row in rows), *_norm(number, truth, context)]
+        words = [
+            *factors.reasons(number, context),
+            *(row.words for row in rows),
+            *_norm(number, truth, context),
+        ]
         words = list(dict.fromkeys(words))
         if words or truth.size >= factors.FEW:
             because = f": {EITHER.join(words[:3])}" if words else ""

@@ -48,6 +48,7 @@ class _Walk:
     def __init__(self, trace: Arrays, labels: Labels, right: Arrays) -> None:
         self.trace, self.labels, self.right = trace, labels, right
         self.forward: dict[str, Diagnosis] = {}  # by the tensor
+        self.likely: dict[tuple[str, str], tuple[Mistake, ...]] = {}  # by the kind of layer and of result
 
     def judge(self, local: Local) -> Iterator[Culprit]:
         """The culprit, if the result is wrong and does not follow from another one that is."""
@@ -57,7 +58,9 @@ class _Walk:
             return  # or is right though what it was computed from is written wrongly
         if self._follows(tensor, suspect, context):
             return
-        diagnosis = examine(suspect, truth, context)
+        kind = context.kind, context.result
+        diagnosis = examine(suspect, truth, context, self.likely.get(kind, ()))
+        self.likely[kind] = diagnosis.mistakes or self.likely.get(kind, ())
         if place.endswith("forward"):
             self.forward[tensor] = diagnosis
         elif not diagnosis.known and self._unknown_before(context):
@@ -134,7 +137,9 @@ def _is_derivative(formula: Callable[[Trial], Array], context: Context, gradient
 
 
 def _evaluated(formula: Callable[[Trial], Array], trial: Trial, key: str, value: Array) -> Array | None:
-    moved = replace(trial, params=trial.params | {key: value}) if key in trial.params else replace(trial, x=value)
+    moved = (
+        replace(trial, params=trial.params | {key: value}) if key in trial.params else replace(trial, x=value)
+    )
     try:
         return np.asarray(formula(moved))
     except (ValueError, IndexError):  # of NumPy, as where a mistake needs a shape

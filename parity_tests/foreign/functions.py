@@ -118,13 +118,18 @@ class Functions:
 
         x = start
         for k in (1, 2, 3, 4):
-            x = keep(f"conv{k}", self.layer["conv"](x, self.params[f"conv{k}.weight"], self.params[f"conv{k}.bias"]))
+            x = keep(
+                f"conv{k}",
+                self.layer["conv"](x, self.params[f"conv{k}.weight"], self.params[f"conv{k}.bias"]),
+            )
             x = keep(f"act{k}", self.layer["relu"](x))
             if k % 2 == 0:
                 x = keep(f"pool{k}", self.layer["pool"](x))
         x = keep("flatten", self.layer["flatten"](x))
         for k in (5, 6, 7):
-            x = keep(f"fc{k}", self.layer["linear"](x, self.params[f"fc{k}.weight"], self.params[f"fc{k}.bias"]))
+            x = keep(
+                f"fc{k}", self.layer["linear"](x, self.params[f"fc{k}.weight"], self.params[f"fc{k}.bias"])
+            )
             x = keep(f"act{k}", self.layer["tanh"](x)) if k < 7 else keep("logits", x.clone())
         probs = self.f["softmax"](x)
         loss = self.f["loss"](probs, self.labels, self.params)

@@ -7,7 +7,6 @@ from parity_tests.foreign import functions as right
 from parity_tests.foreign.planted import Planted
 
 
-
 def _conv_with(pad):
     """A convolution with other padding."""
 

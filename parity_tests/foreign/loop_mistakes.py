@@ -295,7 +295,7 @@ ROWS = [
     ("images inverted", "conv1 forward", "inverted", "prepared", lambda self, x: 1 - x),
     ("images transposed", "conv1 forward", "transposed", "prepared", lambda self, x: x.swapaxes(2, 3)),
     ("images normalised", "conv1 forward", "normalised", "prepared", lambda self, x: (x - x.mean()) / x.std()),
-    ("images in reverse order", "conv1 forward", "images in reverse order|images in the order", "prepared",
+    ("images in reverse order", "conv1 forward", "reverse order|images in the order", "prepared",
      lambda self, x: x[::-1]),
     ("conv1 and act1 exchanged", "names", "exchanged", "named", _exchanged("conv1", "act1")),
     ("gradients of conv3 and act3 exchanged", "names", "exchanged", "named", _exchanged("conv3.grad", "act3.grad")),

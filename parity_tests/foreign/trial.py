@@ -17,7 +17,9 @@ CONFIG = VGG7Config(image_size=8, classes=7, channels=(3, 4, 4, 5), hidden=(6, 6
 BATCH = 6
 STEPS = (1, 10)
 SILENT = "no known mistake"
-MISTAKES = [("loop", m) for m in loop_mistakes.MISTAKES] + [("functions", m) for m in functions_mistakes.MISTAKES]
+MISTAKES = [("loop", m) for m in loop_mistakes.MISTAKES] + [
+    ("functions", m) for m in functions_mistakes.MISTAKES
+]
 
 
 def case_of(seed, config=CONFIG, batch=BATCH):

@@ -66,7 +66,8 @@ class Context:
             return replace(self, result="out", d_out=np.zeros(truth.shape))
         if self.result:
             return self
-        shapes = {"x": np.shape(self.x)} | {key: array.shape for key, array in self.params.items()}
+        arrays = self.params if self.x is None else {"x": self.x, **self.params}
+        shapes = {key: array.shape for key, array in arrays.items()}
         result = next((key for key, shape in shapes.items() if shape == truth.shape), "x")
         return replace(self, result=result)
 

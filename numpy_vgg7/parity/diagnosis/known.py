@@ -1,6 +1,6 @@
 """Which known mistakes give exactly the numbers of a wrong tensor?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from types import FunctionType
 from typing import Any
@@ -12,7 +12,7 @@ from numpy_vgg7 import functional as F
 from numpy_vgg7.functional import Array
 from numpy_vgg7.parity.diagnosis import loss, traces
 from numpy_vgg7.parity.diagnosis.context import Context, Wrong, with_number
-from numpy_vgg7.parity.layer_mistakes import FITTED, TABLES, Mistake, mistakes
+from numpy_vgg7.parity.layer_mistakes import TABLES, Mistake, mistakes
 
 EITHER = " or, with the same numbers: "
 MOST_NAMED = 3
@@ -25,20 +25,24 @@ def right_functions() -> AbstractContextManager[Any]:
     return mock.patch.multiple(F, **_RIGHT)
 
 
-def explanations(found: Wrong, context: Context, proportional: bool = False) -> list[Mistake]:
+def explanations(
+    found: Wrong, context: Context, proportional: bool = False, likely: Sequence[Mistake] = ()
+) -> list[Mistake]:
     """All mistakes that give the tensor. A mistake with a free number counts only if no other fits.
 
     `proportional` says that the tensor is the right one times a number, so that a fitted number says nothing.
+    If any of the `likely` mistakes fits, no other is tried.
     """
     with right_functions(), np.errstate(all="ignore"):
+        again = [row for row in likely if _gives(row, found, context)]
+        if again:
+            return again
         plain, free = [], []
         for row in _rows(context, proportional):
             if row.direction is not None:
                 free.append(row)
-            else:
-                expected = _computed(row, context)
-                if expected is not None and found.is_(expected):
-                    plain.append(row)
+            elif _gives(row, found, context):
+                plain.append(row)
         if not plain and context.result == "probs":
             row = loss.tempered(found, context)
             plain = [row] if row else []
@@ -64,22 +68,26 @@ def _rows(context: Context, proportional: bool) -> Iterator[Mistake]:
         return
     if context.labels is not None:
         key = ("softmax_cross_entropy", {"loss": "out", "logits": "x"}[context.result])
-        for words, formula in TABLES[key]:
-            yield Mistake(words, formula)
-        if context.result == "loss":
+        if context.result == "loss":  # one number, to which nothing is fitted
+            for words, formula in TABLES[key]:
+                yield Mistake(words, formula)
             yield from loss.loss_rows(context)
         else:
             yield from mistakes(*key)
         return
     if context.like:
         key = (context.like, context.result)
-        for words, formula in TABLES.get(key, []):
-            yield Mistake(words, formula)
+        if proportional:
+            for words, formula in TABLES.get(key, []):
+                yield Mistake(words, formula)
+        else:
+            yield from mistakes(*key)
     yield from traces.rows(context)
-    if context.like and not proportional:
-        yield from mistakes(*key)
-    for words, formula, direction in FITTED.get((context.like, context.result), []):
-        yield Mistake(words, formula, direction)
+
+
+def _gives(row: Mistake, found: Wrong, context: Context) -> bool:
+    expected = _computed(row, context)
+    return expected is not None and found.is_(expected)
 
 
 def _computed(row: Mistake, context: Context) -> Array | None:

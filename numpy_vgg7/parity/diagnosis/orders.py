@@ -9,7 +9,10 @@ from numpy_vgg7.functional import Array
 from numpy_vgg7.parity.diagnosis.context import Context, Wrong
 
 # Weights and their gradients, then activations: what the entries of each axis are.
-OF_WEIGHT = {2: ("rows", "columns"), 4: ("output channels", "input channels", "kernel rows", "kernel columns")}
+OF_WEIGHT = {
+    2: ("rows", "columns"),
+    4: ("output channels", "input channels", "kernel rows", "kernel columns"),
+}
 OF_FEATURES = {2: ("images", "features"), 4: ("images", "channels", "pixel rows", "pixel columns")}
 MOST_SHOWN = 8
 
@@ -54,7 +57,9 @@ def reordered(found: Wrong, context: Context) -> str:
 
 def permutation(found: Wrong, axis: int) -> list[int] | None:
     """For each entry of an axis, which one of the truth it is; None if it is none, or nothing moved."""
-    suspect, truth = (np.moveaxis(a, axis, 0).reshape(a.shape[axis], -1) for a in (found.suspect, found.truth))
+    suspect, truth = (
+        np.moveaxis(a, axis, 0).reshape(a.shape[axis], -1) for a in (found.suspect, found.truth)
+    )
     if len(truth) < 2 or suspect.shape[1] == 1 and len(truth) < 3:
         return None
     # A random projection tells entries apart; all numbers are compared in the end.
@@ -62,7 +67,9 @@ def permutation(found: Wrong, axis: int) -> list[int] | None:
     gaps = np.abs((suspect @ direction)[:, None] - truth @ direction)
     order: list[int] = []
     for i, row in enumerate(gaps):  # entries that are equal, as of dead channels, stay where they are
-        near = [int(j) for j in np.flatnonzero(row <= row.min() + 1e-9 * np.abs(gaps).max()) if j not in order]
+        near = [
+            int(j) for j in np.flatnonzero(row <= row.min() + 1e-9 * np.abs(gaps).max()) if j not in order
+        ]
         if not near:
             return None
         order.append(i if i in near else near[0])

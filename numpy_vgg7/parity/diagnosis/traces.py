@@ -129,8 +129,9 @@ def _windows3(x: Array, stride: int, count_padding: bool) -> Array:
     """The mean of 3x3 windows around every second pixel."""
     ones = np.ones_like(x)
     sums, counts = (
-        np.lib.stride_tricks.sliding_window_view(np.pad(a, ((0, 0), (0, 0), (1, 1), (1, 1))), (3, 3), (2, 3))
-        .sum(axis=(4, 5))[:, :, ::stride, ::stride]
+        np.lib.stride_tricks.sliding_window_view(
+            np.pad(a, ((0, 0), (0, 0), (1, 1), (1, 1))), (3, 3), (2, 3)
+        ).sum(axis=(4, 5))[:, :, ::stride, ::stride]
         for a in (x, ones)
     )
     return np.asarray(sums / (9 if count_padding else counts))
@@ -154,17 +155,29 @@ def _neighbours(size: int, step: int) -> Array:
 # Parts of a sum, or other windows, that a trace of a loop over images or of a framework may have.
 PARTS: dict[tuple[str, str], list[tuple[str, Callable[[Trial], Array]]]] = {
     ("conv2d", "bias"): [
-        ("of the last pixel of each image only: = for += over the pixels", lambda t: t.d_out[:, :, -1, -1].sum(0)),
+        (
+            "of the last pixel of each image only: = for += over the pixels",
+            lambda t: t.d_out[:, :, -1, -1].sum(0),
+        ),
         ("of the first pixel of each image only", lambda t: t.d_out[:, :, 0, 0].sum(0)),
-        ("of the last row of each image only: = for += over the rows", lambda t: t.d_out[:, :, -1].sum((0, 2))),
-        ("of the pixels inside the image only: without the border", lambda t: t.d_out[:, :, 1:-1, 1:-1].sum((0, 2, 3))),
+        (
+            "of the last row of each image only: = for += over the rows",
+            lambda t: t.d_out[:, :, -1].sum((0, 2)),
+        ),
+        (
+            "of the pixels inside the image only: without the border",
+            lambda t: t.d_out[:, :, 1:-1, 1:-1].sum((0, 2, 3)),
+        ),
         ("of the sign of the upstream gradient", lambda t: np.sign(t.d_out).sum((0, 2, 3))),
     ],
     ("linear", "bias"): [
         ("of the sign of the upstream gradient", lambda t: np.sign(t.d_out).sum(0)),
     ],
     ("avg_pool2d", "out"): [
-        ("windows of 3x3 pixels with stride 2 that overlap, instead of 2x2", lambda t: _windows3(t.x, 2, True)),
+        (
+            "windows of 3x3 pixels with stride 2 that overlap, instead of 2x2",
+            lambda t: _windows3(t.x, 2, True),
+        ),
         (
             "windows of 3x3 pixels with stride 2 that overlap, instead of 2x2; the padding is not counted",
             lambda t: _windows3(t.x, 2, False),

@@ -50,14 +50,22 @@ def _masks(wrong: Array, context: Context) -> Iterator[tuple[str, Array]]:
     if wrong.ndim == 4 and wrong.shape[2] > 3:
         border = np.ones(wrong.shape, dtype=bool)
         border[:, :, 1:-1, 1:-1] = False
-        for edge, places in (("first row", (2, 0)), ("last row", (2, -1)), ("first column", (3, 0)), ("last column", (3, -1))):
+        for edge, places in (
+            ("first row", (2, 0)),
+            ("last row", (2, -1)),
+            ("first column", (3, 0)),
+            ("last column", (3, -1)),
+        ):
             yield f"in the {edge} of the image", _line(wrong.shape, *places)
         yield "at the border", border
     for axis, word in enumerate(("row", "column") if wrong.ndim == 2 else ("entry",) * wrong.ndim):
         others = tuple(i for i in range(wrong.ndim) if i != axis)
         places_hit = np.flatnonzero(wrong.any(axis=others))
         if len(places_hit) == 1:
-            yield f"in {word} {int(places_hit[0])} of axis {axis}", _line(wrong.shape, axis, int(places_hit[0]))
+            yield (
+                f"in {word} {int(places_hit[0])} of axis {axis}",
+                _line(wrong.shape, axis, int(places_hit[0])),
+            )
 
 
 def _line(shape: tuple[int, ...], axis: int, index: int) -> Array:

@@ -10,7 +10,9 @@ from numpy_vgg7.parity.diagnosis.factors import VISIBLE
 
 # Steps are small differences of large numbers: they fit less sharply than the tensors themselves.
 STEP_FITS = 1e-6
-DIGITS = 1e-5  # relative difference from a number of one digit; PyTorch adds 1e-6 to the norm that it divides by
+DIGITS = (
+    1e-5  # relative difference from a number of one digit; PyTorch adds 1e-6 to the norm that it divides by
+)
 ADAM = (0.0, 1e-8, 1e-7, 1e-10, 1e-6)  # what is added to the size of the gradient
 MOMENTA = (0.9, 0.99, 0.5, 0.95, 0.8)
 
