@@ -7,7 +7,7 @@ import numpy as np
 
 from numpy_vgg7.functional import Array
 from numpy_vgg7.parity.diagnosis import factors, traces
-from numpy_vgg7.parity.diagnosis.context import Context, Wrong, wrong
+from numpy_vgg7.parity.diagnosis.context import FEW, Context, Wrong, wrong
 from numpy_vgg7.parity.diagnosis.known import EITHER, either, explanations
 from numpy_vgg7.parity.diagnosis.loss import decayed
 from numpy_vgg7.parity.diagnosis.orders import arrangements, reordered
@@ -66,7 +66,7 @@ def _of_numbers(found: Wrong, context: Context, likely: Sequence[Mistake]) -> Di
             *_norm(number, truth, context),
         ]
         words = list(dict.fromkeys(words))
-        if words or truth.size >= factors.FEW:
+        if words or truth.size >= FEW:
             because = f": {EITHER.join(words[:3])}" if words else ""
             return Diagnosis(f"is exactly {number:.6g} times what it should be{because}", True, tuple(rows))
     for text, expected in arrangements(truth):

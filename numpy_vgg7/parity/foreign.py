@@ -1,8 +1,8 @@
-"""Which mistakes has another implementation, given its own tensors? What follows from one is no further mistake.
+"""Which mistakes has another implementation, given its own tensors? What follows from one is none.
 
-Every layer gets the input and the upstream gradient of the trace. What remains after that: a wrong forward pass
-whose own derivative is used backward, a loss of wrong probabilities, a batch in another order, tensors under
-each other's names.
+Every layer gets the input and the upstream gradient of the trace, so that errors do not spread. What remains:
+a wrong forward pass whose own derivative is used backward, a loss of wrong probabilities, a batch in another
+order, tensors under each other's names.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def localise_foreign(layers: Layers, sgd: SGD, labels: Labels, trace: Arrays) ->
 
 
 class _Walk:
-    """The judgement of one result after the other; what was wrong forward is remembered for the backward pass."""
+    """The judgement of one result after the other; what was wrong forward is remembered for the backward."""
 
     def __init__(self, trace: Arrays, labels: Labels, right: Arrays) -> None:
         self.trace, self.labels, self.right = trace, labels, right
@@ -160,11 +160,12 @@ def _with_names_right(right: Arrays, trace: Arrays) -> tuple[list[Culprit], Arra
     names = [n for n in right if not judge(n, trace[n], right[n]).passed and right[n].any()]
     culprits, found = [], dict(trace)
     for one, other in combinations(names, 2):
-        if trace[one].shape == trace[other].shape and trace[one].any() and trace[other].any():
-            if judge(one, trace[one], right[other]).passed and judge(other, trace[other], right[one]).passed:
-                found[one], found[other] = trace[other], trace[one]
-                words = f"{one} and {other} are exchanged: each has the values of the other"
-                culprits.append(Culprit("names", one, words))
+        if not (trace[one].shape == trace[other].shape and trace[one].any() and trace[other].any()):
+            continue
+        if judge(one, trace[one], right[other]).passed and judge(other, trace[other], right[one]).passed:
+            found[one], found[other] = trace[other], trace[one]
+            words = f"{one} and {other} are exchanged: each has the values of the other"
+            culprits.append(Culprit("names", one, words))
     return culprits, found
 
 

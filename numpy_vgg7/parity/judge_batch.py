@@ -66,6 +66,9 @@ class Batch:
         """Updates after the first step, which nothing else follows from."""
         for name, array in self.tensors.items():
             shape = self.file.reference[name].shape if name in self.file.reference else None
+            first = name.rpartition(".step")[0] + ".step1"
+            if first in self.orders:  # then these are in that order, too
+                continue
             if kind_of(name) == "update" and name not in self.inputs and self._usable(name):
                 self.known |= {name: array.astype("float64")} if array.shape == shape else {}
 

@@ -1,7 +1,7 @@
 """Which known mistakes give exactly the numbers of a wrong tensor?"""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 from unittest import mock
@@ -20,9 +20,11 @@ MOST_NAMED = 3
 _RIGHT: dict[str, Any] = {name: f for name, f in vars(F).items() if isinstance(f, FunctionType)}
 
 
-def right_functions() -> AbstractContextManager[Any]:
+@contextmanager
+def right_functions() -> Iterator[None]:
     """The definition as it was when this module was imported, inside a block."""
-    return mock.patch.multiple(F, **_RIGHT)
+    with mock.patch.multiple(F, **_RIGHT):
+        yield
 
 
 def explanations(
@@ -44,8 +46,7 @@ def explanations(
             elif _gives(row, found, context):
                 plain.append(row)
         if not plain and context.result == "probs":
-            row = loss.tempered(found, context)
-            plain = [row] if row else []
+            plain = list(loss.tempered(found, context))
         if plain or proportional:
             return _distinct(plain)
         for row in free:
@@ -61,17 +62,18 @@ def either(rows: list[Mistake]) -> str:
 
 
 def _rows(context: Context, proportional: bool) -> Iterator[Mistake]:
-    if context.x is None:
+    missing = context.layer is not None and context.layer.shapes().keys() - context.params.keys()
+    if context.x is None or missing:
         return
     if context.result == "probs":
-        yield from loss.softmax_rows(context)
+        yield from loss.softmax_rows()
         return
     if context.labels is not None:
         key = ("softmax_cross_entropy", {"loss": "out", "logits": "x"}[context.result])
         if context.result == "loss":  # one number, to which nothing is fitted
             for words, formula in TABLES[key]:
                 yield Mistake(words, formula)
-            yield from loss.loss_rows(context)
+            yield from loss.loss_rows()
         else:
             yield from mistakes(*key)
         return

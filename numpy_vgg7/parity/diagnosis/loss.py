@@ -1,6 +1,7 @@
 """Mistakes in softmax, and in the loss where a trace tells more than a single layer."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from numpy_vgg7.functional import Array
 from numpy_vgg7.parity.diagnosis.context import Context, Wrong
 from numpy_vgg7.parity.layer_mistakes import Mistake
 from numpy_vgg7.parity.layer_mistakes_loss import EPSILONS, SOFTMAXES
+from numpy_vgg7.parity.layer_trials import Trial
 
 DECIMALS = 2  # of a weight decay or a label smoothing that can be recognised in a single number
 VISIBLE = 1e-9  # of the loss: a smaller excess has too few digits to be recognised
@@ -39,94 +41,113 @@ OTHERS: list[tuple[str, Callable[[Array], Array]]] = [
 ]
 
 
-def softmax_rows(context: Context) -> Iterator[Mistake]:
+def softmax_rows() -> Iterator[Mistake]:
     """Another softmax."""
     for words, probs in SOFTMAXES:
         yield Mistake(words, probs)
     for words, function in OTHERS:
-        yield Mistake(words, lambda t, function=function: function(t.x))  # type: ignore[misc]
-    for eps in EPSILONS:
-        for what, exponentials in (("", _shifted), (" (no maximum subtracted)", np.exp)):
-            words = f"eps = {eps:g} is added to the denominator of softmax{what}"
-
-            def formula(t, eps=eps, exponentials=exponentials):  # type: ignore[no-untyped-def]
-                e = exponentials(t.x)
-                return e / (e.sum(axis=1, keepdims=True) + eps)
-
-            yield Mistake(words, formula)
-        yield Mistake(
-            f"eps = {eps:g} is added to the probabilities",
-            lambda t, eps=eps: F.softmax(t.x) + eps,  # type: ignore[misc]
-        )
-        yield Mistake(
-            f"the probabilities are clipped to {eps:g} .. 1 - {eps:g}",
-            lambda t, eps=eps: F.softmax(t.x).clip(eps, 1 - eps),  # type: ignore[misc]
-        )
+        yield Mistake(words, partial(_of_logits, function=function))
+    for words, with_eps in WITH_EPS:
+        for eps in EPSILONS:
+            yield Mistake(
+                words.format(eps=f"{eps:g}"), partial(_of_logits, function=partial(with_eps, eps=eps))
+            )
 
 
-def tempered(found: Wrong, context: Context) -> Mistake | None:
+def _of_logits(trial: Trial, function: Callable[[Array], Array]) -> Array:
+    return function(trial.x)
+
+
+def _eps_below(x: Array, eps: float) -> Array:
+    e = _shifted(x)
+    return np.asarray(e / (e.sum(axis=1, keepdims=True) + eps))
+
+
+def _eps_below_plain(x: Array, eps: float) -> Array:
+    return np.asarray(np.exp(x) / (np.exp(x).sum(axis=1, keepdims=True) + eps))
+
+
+def _eps_added(x: Array, eps: float) -> Array:
+    return F.softmax(x) + eps
+
+
+def _eps_clipped(x: Array, eps: float) -> Array:
+    return F.softmax(x).clip(eps, 1 - eps)
+
+
+WITH_EPS: list[tuple[str, Callable[..., Array]]] = [
+    ("eps = {eps} is added to the denominator of softmax", _eps_below),
+    ("eps = {eps} is added to the denominator of softmax (no maximum subtracted)", _eps_below_plain),
+    ("eps = {eps} is added to the probabilities", _eps_added),
+    ("the probabilities are clipped to {eps} .. 1 - {eps}", _eps_clipped),
+]
+
+
+def tempered(found: Wrong, context: Context) -> Iterator[Mistake]:
     """A softmax of the logits times some number."""
     x, probs = context.x, found.suspect
     if x is None or probs.shape != x.shape or not (np.isfinite(probs) & (probs > 0)).all():
-        return None
+        return
     logs, logits = (a - a.mean(axis=1, keepdims=True) for a in (np.log(probs), x))
     size = float((logits * logits).sum())
     number = float((logs * logits).sum()) / size if size else 0.0
     if not number or not found.is_(F.softmax(number * x)):
-        return None
+        return
     base = f"; it is softmax to base {np.exp(number):.6g} instead of e" if number > 0 else ""
     words = f"softmax of the logits times {number:.6g} (a temperature of {1 / number:.6g}){base}"
-    return Mistake(words, lambda t: F.softmax(number * t.x))
+    yield Mistake(words, lambda t: F.softmax(number * t.x))
 
 
-def loss_rows(context: Context) -> Iterator[Mistake]:
+def loss_rows() -> Iterator[Mistake]:
     """Losses beside those in the dictionary of single layers. Each is one number, so nothing is fitted."""
-    n = context.batch
-    for index, which in ((0, "first"), (n - 1, "last")):
-        if n > 1:
-            yield Mistake(f"of the {which} image of the batch only", lambda t, i=index: _of_image(t, i))  # type: ignore[misc]
-            yield Mistake(
-                f"of the {which} image of the batch only, divided by N",
-                lambda t, i=index: _of_image(t, i) / n,  # type: ignore[misc]
-            )
-            yield Mistake(
-                f"the {which} image of the batch is left out",
-                lambda t, i=index: (F.cross_entropy(t.x, t.labels) * n - _of_image(t, i)) / n,  # type: ignore[misc]
-            )
-            yield Mistake(
-                f"the {which} image of the batch is left out, and the rest averaged",
-                lambda t, i=index: (F.cross_entropy(t.x, t.labels) * n - _of_image(t, i)) / (n - 1),  # type: ignore[misc]
-            )
-    yield Mistake("the median instead of the mean", lambda t: np.median(_each(t)))
-    yield Mistake("the largest of the batch instead of the mean", lambda t: _each(t).max())
-    for name, clip in (("below", True), ("on both sides", False)):
-        for eps in EPSILONS:
+    for index, which in ((0, "first"), (-1, "last")):
+        for words, of_parts in OF_IMAGE:
+            yield Mistake(words.format(which=which), partial(_of_one, of_parts=of_parts, index=index))
+    yield Mistake("the median instead of the mean", lambda t: np.asarray(np.median(_each(t))))
+    yield Mistake("the largest of the batch instead of the mean", lambda t: np.asarray(_each(t).max()))
+    for eps in EPSILONS:
+        for name, most in (("below", 1.0), ("on both sides", 1 - eps)):
             words = f"the probabilities are clipped at eps = {eps:g} {name} before the logarithm"
-            yield Mistake(words, lambda t, eps=eps, clip=clip: _clipped(t, eps, clip))  # type: ignore[misc]
+            yield Mistake(words, partial(_clipped, eps=eps, most=most))
     for share in SMOOTHING:
-        yield Mistake(
-            f"the labels are smoothed by {share:g}",
-            lambda t, s=share: (1 - s) * F.cross_entropy(t.x, t.labels) - s * F.log_softmax(t.x).mean(),  # type: ignore[misc]
-        )
+        yield Mistake(f"the labels are smoothed by {share:g}", partial(_smoothed, share=share))
 
 
-def _each(t):  # type: ignore[no-untyped-def]
-    return -F.log_softmax(t.x)[np.arange(t.n), t.labels]
+# Of the loss of one image, the sum of the others, and the batch size.
+OF_IMAGE: list[tuple[str, Callable[[float, float, int], float]]] = [
+    ("of the {which} image of the batch only", lambda one, others, n: one),
+    ("of the {which} image of the batch only, divided by N", lambda one, others, n: one / n),
+    ("the {which} image of the batch is left out", lambda one, others, n: others / n),
+    (
+        "the {which} image of the batch is left out, and the rest averaged",
+        lambda one, others, n: others / max(1, n - 1),
+    ),
+]
 
 
-def _of_image(t, index: int):  # type: ignore[no-untyped-def]
-    return _each(t)[index]
+def _each(trial: Trial) -> Array:
+    return -F.log_softmax(trial.x)[np.arange(trial.n), trial.labels]
 
 
-def _clipped(t, eps: float, below: bool):  # type: ignore[no-untyped-def]
-    probs = F.softmax(t.x).clip(eps, None if below else 1 - eps)
-    return -np.log(probs[np.arange(t.n), t.labels]).mean()
+def _of_one(trial: Trial, of_parts: Callable[[float, float, int], float], index: int) -> Array:
+    losses = _each(trial)
+    return np.asarray(of_parts(float(losses[index]), float(losses.sum() - losses[index]), trial.n))
+
+
+def _clipped(trial: Trial, eps: float, most: float) -> Array:
+    probs = F.softmax(trial.x).clip(eps, most)
+    return np.asarray(-np.log(probs[np.arange(trial.n), trial.labels]).mean())
+
+
+def _smoothed(trial: Trial, share: float) -> Array:
+    right = F.cross_entropy(trial.x, trial.labels)
+    return np.asarray((1 - share) * right - share * F.log_softmax(trial.x).mean())
 
 
 def decayed(found: Wrong, context: Context) -> str:
     """Whether the loss has a sum of squares of the parameters added, with a decay of few digits."""
     excess = float(found.suspect) - float(found.truth)
-    groups = {
+    groups: dict[str, Callable[[str], bool]] = {
         "all parameters": lambda name: True,
         "the weights": lambda name: name.endswith(".weight"),
         "the weights of the convolutions": lambda name: name.startswith("conv") and name.endswith("weight"),

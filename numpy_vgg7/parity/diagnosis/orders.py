@@ -60,7 +60,7 @@ def permutation(found: Wrong, axis: int) -> list[int] | None:
     suspect, truth = (
         np.moveaxis(a, axis, 0).reshape(a.shape[axis], -1) for a in (found.suspect, found.truth)
     )
-    if len(truth) < 2 or suspect.shape[1] == 1 and len(truth) < 3:
+    if len(truth) < 2 or (suspect.shape[1] == 1 and len(truth) < 3):
         return None
     # A random projection tells entries apart; all numbers are compared in the end.
     direction = np.random.default_rng(0).standard_normal(truth.shape[1])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import permutations
 
 import numpy as np
@@ -55,12 +56,16 @@ IMAGES: list[tuple[str, Callable[[Array], Array]]] = [
 
 def _images(context: Context) -> Iterator[Mistake]:
     for words, change in IMAGES:
-        yield Mistake(words, lambda t, change=change: definition(replace(t, x=change(t.x)))["out"])  # type: ignore[misc]
+        yield Mistake(words, partial(_of_images, change=change))
     yield Mistake(
         "the images are multiplied by {c}",
         lambda t: definition(replace(t, x=np.zeros_like(t.x)))["out"],
         lambda t: definition(t)["out"] - definition(replace(t, x=np.zeros_like(t.x)))["out"],
     )
+
+
+def _of_images(trial: Trial, change: Callable[[Array], Array]) -> Array:
+    return definition(replace(trial, x=change(trial.x)))["out"]
 
 
 def _other_tensors(context: Context) -> Iterator[Mistake]:
@@ -84,10 +89,8 @@ def _other_tensors(context: Context) -> Iterator[Mistake]:
             if role in ("x", "weight", "bias") and (gradient or not _matters(role, context)):
                 continue
             place = {"x": "its input", "d_out": f"{own}.grad", "own": own}.get(role, f"{own}.{role}")
-            yield Mistake(
-                f"{name} is used in place of {place}",
-                lambda t, role=role, other=other: definition(_with(t, role, other))[tensor],  # type: ignore[misc]
-            )
+            formula = partial(_with_other, role=role, other=other, result=tensor)
+            yield Mistake(f"{name} is used in place of {place}", formula)
 
 
 def _matters(role: str, context: Context) -> bool:
@@ -99,10 +102,14 @@ def _matters(role: str, context: Context) -> bool:
     return role == "weight" and context.result == "x"
 
 
-def _with(trial: Trial, role: str, other: Array) -> Trial:
+def _with_other(trial: Trial, role: str, other: Array, result: str) -> Array:
     if role in trial.params:
-        return replace(trial, params=trial.params | {role: other})
-    return replace(trial, **{role: other})
+        return definition(replace(trial, params=trial.params | {role: other}))[result]
+    changed = {"x": trial.x, "d_out": trial.d_out, "own": trial.own, role: other}
+    x, d_out = changed["x"], changed["d_out"]
+    assert x is not None
+    assert d_out is not None
+    return definition(replace(trial, x=x, d_out=d_out, own=changed["own"]))[result]
 
 
 def _updated_weight(context: Context) -> Iterator[Mistake]:
@@ -138,7 +145,7 @@ def _windows3(x: Array, stride: int, count_padding: bool) -> Array:
 
 
 def _bilinear(d_out: Array) -> Array:
-    """A gradient that is interpolated between windows instead of repeated, as by `interpolate(mode="bilinear")`."""
+    """A gradient that is interpolated between windows instead of repeated, as by bilinear upsampling."""
     for axis in (2, 3):
         before, after = (np.take(d_out, _neighbours(d_out.shape[axis], step), axis) for step in (-1, 1))
         pairs = np.stack([0.75 * d_out + 0.25 * before, 0.75 * d_out + 0.25 * after], axis=axis + 1)
@@ -205,14 +212,11 @@ def _flatten(context: Context) -> Iterator[Mistake]:
         axes = (0, *(axis + 1 for axis in order))
         words = f"the order is {', '.join(names[i] for i in order)} instead of C, H, W"
         if context.result == "out":
-            yield Mistake(words, lambda t, axes=axes: t.x.transpose(axes).reshape(n, -1))  # type: ignore[misc]
+            yield Mistake(words, partial(_flattened, axes=axes))
         else:
             moved = tuple(shape[axis] for axis in order)
             back = tuple(int(i) for i in np.argsort(axes))
-            yield Mistake(
-                words,
-                lambda t, moved=moved, back=back: t.d_out.reshape(n, *moved).transpose(back),  # type: ignore[misc]
-            )
+            yield Mistake(words, partial(_unflattened, moved=moved, back=back))
     words = "images and features are mixed: the memory is read in Fortran order"
     if context.result == "out":
         yield Mistake(words, lambda t: t.x.reshape(n, -1, order="F"))
@@ -222,6 +226,14 @@ def _flatten(context: Context) -> Iterator[Mistake]:
         yield Mistake(words, lambda t: t.d_out.reshape(t.x.shape, order="F"))
 
 
+def _flattened(trial: Trial, axes: tuple[int, ...]) -> Array:
+    return trial.x.transpose(axes).reshape(trial.n, -1)
+
+
+def _unflattened(trial: Trial, moved: tuple[int, ...], back: tuple[int, ...]) -> Array:
+    return trial.d_out.reshape(trial.n, *moved).transpose(back)
+
+
 def clipped(found: Wrong) -> str:
     """Elements cut off at some size."""
     if found.suspect.shape != found.truth.shape or not found.truth.ndim:
@@ -229,7 +241,7 @@ def clipped(found: Wrong) -> str:
     most = float(np.abs(found.suspect).max())
     cut = np.abs(found.truth) > most
     words = []
-    if 1 < cut.sum() and found.is_(np.clip(found.truth, -most, most)):
+    if cut.sum() > 1 and found.is_(np.clip(found.truth, -most, most)):
         words.append(f"is clipped: cut off at {most:.6g} in size")
     if found.truth.size > 1 and found.is_(most * np.sign(found.truth)):
         words.append(f"is {most:.6g} times the sign of what it should be")

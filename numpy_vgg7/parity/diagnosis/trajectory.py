@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-
-import numpy as np
+from functools import partial
 
 from numpy_vgg7 import network
 from numpy_vgg7.functional import Array, Arrays, Labels
@@ -91,10 +90,7 @@ def _others(
             name = "Nesterov's momentum" if nesterov else "momentum"
             yield f"moved with a {name} of {momentum:g}", list(trained(steps, rules, lambda step: 1.0))[-1]
     for decay in DECAYS:
-        schedule = np.power.outer(decay, np.arange(steps))
-        yield (
-            f"moved with learning rates that are multiplied by {decay:g} after each step",
-            list(trained(steps, sgd, lambda step, s=schedule: float(s[step])))[-1],  # type: ignore[misc]
-        )
+        words = f"moved with learning rates that are multiplied by {decay:g} after each step"
+        yield words, list(trained(steps, sgd, partial(pow, decay)))[-1]
     words = "moved with learning rates that are divided by the number of the step"
     yield words, list(trained(steps, sgd, lambda step: 1 / (step + 1)))[-1]

@@ -12,7 +12,7 @@ ENOUGH = 12  # elements, before a function of the right answer is told from chan
 
 
 def description(suspect: Array, truth: Array, context: Context) -> str:
-    """Continues "conv4.weight.grad ...": which elements are wrong, by how much, and what is right about it."""
+    """Continues "conv4.weight.grad ...": which elements are wrong, by how much, and what is right."""
     off = np.abs(suspect - truth)
     largest = float(np.abs(truth).max()) or 1.0
     if not suspect.ndim:

@@ -118,17 +118,19 @@ def _rows(found: Wrong, context: Context) -> Iterator[str]:
     if own:
         most = float(np.abs(step).max()) / own
         cut = np.clip(g, -most, most)
-        if 0 < (np.abs(g) > most * (1 + 1e-9)).sum() and _same(step, -own * cut, found):
+        if (np.abs(g) > most * (1 + 1e-9)).sum() > 0 and _same(step, -own * cut, found):
             yield f"moved by a gradient that is clipped: cut off at {most:.6g} in size"
         if g.ndim == 2 and g.shape[0] == g.shape[1] and _same(step, -own * g.T, found):
             yield "moved by the transposed gradient"
         for name, other in context.trace.items():
-            if name.endswith(".grad") and other.shape == g.shape and not np.array_equal(other, g):
-                if _same(step, -own * other, found):
-                    yield f"moved by {name} in place of its own gradient"
-            elif name.endswith((".weight", ".bias")) and other.shape == g.shape:
-                if not np.array_equal(other, start) and _same(step + start, other - own * g, found):
-                    yield f"was computed from {name} in place of itself"
+            if other.shape != g.shape:
+                continue
+            gradient = name.endswith(".grad") and not np.array_equal(other, g)
+            if gradient and _same(step, -own * other, found):
+                yield f"moved by {name} in place of its own gradient"
+            parameter = name.endswith((".weight", ".bias")) and not np.array_equal(other, start)
+            if parameter and _same(step + start, other - own * g, found):
+                yield f"was computed from {name} in place of itself"
         if _same(step + start, -own * g, found):
             yield "is the step itself: it is not added to the parameter"
         if _same(step + start, own * g, found):
