@@ -1,4 +1,4 @@
-"""Mistakes planted in two other implementations are failed, put in the right place, and named or described."""
+"""Mistakes planted in two other implementations fail, are put in the right place, and named or described."""
 
 import numpy as np
 import pytest
@@ -104,7 +104,7 @@ def test_mistakes_of_square_layers_and_of_other_sizes_are_named_too():
     square = VGG7Config(image_size=8, classes=6, channels=(4, 4, 4, 4), hidden=(16, 16))
     file = case_of(1, square, batch=5)
     chosen = {"linear dx not transposed", "dx with channels not exchanged", "conv db averaged", "Adam"}
-    assert CONFIG != square
+    assert square != CONFIG
     for style, planted in MISTAKES:
         if planted.name in chosen:
             verdict = judged(style, planted, file)

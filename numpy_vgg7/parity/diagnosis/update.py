@@ -14,7 +14,7 @@ DIGITS = (
     1e-5  # relative difference from a number of one digit; PyTorch adds 1e-6 to the norm that it divides by
 )
 ADAM = (0.0, 1e-8, 1e-7, 1e-10, 1e-6)  # what is added to the size of the gradient
-MOMENTA = (0.9, 0.99, 0.5, 0.95, 0.8)
+MOMENTA = (0.9, 0.95, 0.99)
 
 
 def update_words(suspect: Array, truth: Array, context: Context) -> str:
