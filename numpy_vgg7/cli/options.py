@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,15 +52,25 @@ def threads(model: VGG7 | None, count: int) -> Iterator[None]:
 
 
 @contextmanager
-def pytorch(purpose: str) -> Iterator[None]:
-    """Raise MissingDependencyError where a block that imports torch_ref finds no PyTorch."""
+def extra(purpose: str, package: str, name: str) -> Iterator[None]:
+    """Raise MissingDependencyError where a block finds no `package`, which has an extra of the same name."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if error.name != package:
             raise
-        fix = "install it: pip install 'numpy-vgg7[torch]'"
-        raise MissingDependencyError(purpose, "PyTorch", "no package torch", fix) from error
+        fix = f"install it: pip install 'numpy-vgg7[{package}]'"
+        raise MissingDependencyError(purpose, name, f"no package {package}", fix) from error
+
+
+def pytorch(purpose: str) -> AbstractContextManager[None]:
+    """Raise MissingDependencyError where a block that imports torch_ref finds no PyTorch."""
+    return extra(purpose, "torch", "PyTorch")
+
+
+def jax(purpose: str) -> AbstractContextManager[None]:
+    """Raise MissingDependencyError where a block that imports jax_ref finds no JAX."""
+    return extra(purpose, "jax", "JAX")
 
 
 def require_matplotlib(purpose: str) -> None:
