@@ -74,7 +74,7 @@ def as_json(report: Report) -> dict[str, Any]:
 def as_table(report: Report) -> Table:
     """A row a row."""
     title = f"Milliseconds a step, {report.threads} threads; a ratio above 1: we are faster"
-    table = Table(title=title, title_justify="left", box=SIMPLE, collapse_padding=True)
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=0)
     ran = [name for name in PEERS if any(name in found.peers for found in report.times)]
     table.add_column("", no_wrap=True)
     for column in (OURS, *(name.replace("_", "\n") for name in ran)):

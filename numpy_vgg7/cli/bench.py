@@ -62,7 +62,7 @@ def bench(
         bool,
         typer.Option(
             "--profile",
-            help="Instead, show the time of each layer in a training step on one thread; vgg7-b64 by default.",
+            help="Instead, show the time of each layer in a training step on one thread (default: vgg7-b64).",
         ),
     ] = False,
     plot: Annotated[
