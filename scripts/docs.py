@@ -51,6 +51,10 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Training": {"numpy_vgg7/training/config.py": (), "numpy_vgg7/training/loop.py": ()},
     "Weights files": {"numpy_vgg7/weights/formats.py": ("save", "load", "read_foreign")},
+    "Checking a layer": {
+        "numpy_vgg7/parity/layer_check.py": ("check_layer",),
+        "numpy_vgg7/parity/layer_report.py": (),
+    },
     "PyTorch": {"torch_ref/model.py": ("TorchVGG7",), "torch_ref/weights.py": ("to_torch", "from_torch")},
     "Errors": {"numpy_vgg7/errors.py": ()},
 }

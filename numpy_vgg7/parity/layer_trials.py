@@ -39,8 +39,8 @@ class Trial:
     @property
     def w(self) -> Array:
         """The weight in PyTorch's layout."""
-        weight: Array = self.params[self.roles["weight"]]
-        return weight.T if self.in_out else weight
+        weight = self.params[self.roles["weight"]]
+        return np.asarray(weight.T if self.in_out else weight)
 
     @property
     def b(self) -> Array:
@@ -51,13 +51,13 @@ class Trial:
     @property
     def labels(self) -> Labels:
         """Class indices, (N,)."""
-        labels: Labels = self.params[self.roles["labels"]]
-        return np.asarray(labels.argmax(axis=1)) if labels.ndim == 2 else labels
+        labels = self.params[self.roles["labels"]]
+        return np.asarray(labels.argmax(axis=1) if labels.ndim == 2 else labels)
 
     @property
     def one_hot(self) -> Array:
         """1 at the label of each row, else 0: (N, K)."""
-        return (np.arange(self.x.shape[1]) == self.labels[:, None]).astype(np.float64)
+        return np.asarray(np.arange(self.x.shape[1]) == self.labels[:, None], dtype=np.float64)
 
     @property
     def n(self) -> int:
