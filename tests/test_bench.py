@@ -14,6 +14,7 @@ from numpy_vgg7.bench.profile import profile
 from numpy_vgg7.bench.rows import INFERENCE, ROWS, TRAINING, USUAL
 from numpy_vgg7.bench.scaling import Scaling, scale, thread_counts
 from numpy_vgg7.bench.times import TORCH, Measurement, Times, Watch, compare
+from numpy_vgg7.cli import bench as command
 from numpy_vgg7.plots import write_figure
 from tests.commands import numpy_vgg7, python
 from torch_ref.bench import ready
@@ -317,6 +318,42 @@ def test_scaling_is_a_table_and_a_list_in_the_json():
     assert "2.5 (1.60)" in table
     assert "training wide-b64*" in table
     assert report.summary(found)[-1].startswith("* disturbed")
+
+
+@pytest.mark.parametrize(("peers", "ran"), [(None, set()), (["none"], set()), (["torch"], set(TORCH))])
+def test_the_command_measures_the_chosen_peers_cases_and_threads(peers, ran, monkeypatch, capsys):
+    calls = []
+
+    def compared(row, ours, peers, threads):
+        calls.append(threads)
+        return Times(row, {name: Sample(2.0) for name in ("ours", *peers)})
+
+    monkeypatch.setattr(command, "compare", compared)
+    monkeypatch.setattr(
+        command,
+        "scale",
+        lambda row, ours, counts: Measurement(row, {str(n): Sample(6.0 / n) for n in counts}),
+    )
+    monkeypatch.setattr(command, "cores", lambda: 3)
+    monkeypatch.setattr(times, "sgemm_peak", lambda threads: 1e9 * threads)
+    monkeypatch.setattr(children, "import_ratio", lambda: 1.0)
+    monkeypatch.setattr(children, "training_memory", lambda module, threads: float(len(module)))
+    command.bench(peer=peers, cases=["vgg7-b64,wide-b64"], threads=5, scaling=True, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    cases = [
+        ("vgg7-b64", "training"),
+        ("wide-b64", "training"),
+        ("vgg7-b64", "inference"),
+        ("wide-b64", "inference"),
+    ]
+    assert [(row["case"], row["mode"]) for row in found["rows"]] == cases
+    assert [(row["case"], row["mode"]) for row in found["scaling"]] == cases
+    assert calls == [5] * 4
+    assert {name for name, ms in found["rows"][0]["peers"].items() if ms} == ran
+    assert found["memory"]["torch_mb"] == (len("torch_ref.bench") if ran else None)
+    assert found["sgemm_gflops"] == 5.0
+    assert found["scaling"][0]["ms"] == {"1": 6.0, "2": 3.0, "3": 2.0}
+    assert found["scaling"][0]["sgemm_gflops"] == [3.0, 3.0]
 
 
 @pytest.mark.parametrize("threads", [1, 3])
