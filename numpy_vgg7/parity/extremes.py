@@ -5,21 +5,22 @@ The expected values of the activations are those of Python's `math` module.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from numpy_vgg7 import functional as F
 from numpy_vgg7.functional import Array
-from numpy_vgg7.network import ACTIVATIONS, Activation, AvgPool2d, Flatten, Layer
-from numpy_vgg7.parity.case import Case
+from numpy_vgg7.network import Activation, AvgPool2d, Flatten, Layer, Layers
+from numpy_vgg7.parity.compare import judge
 from numpy_vgg7.parity.engine_check import Definition, EngineCase, as_it_is_run
-from numpy_vgg7.parity.kernel_alone import localise_nan, run_kernel_alone
+from numpy_vgg7.parity.kernel_alone import run_kernel_alone
 from numpy_vgg7.parity.localise import Culprit
-from numpy_vgg7.parity.tolerances import LANE64, ULPS
+from numpy_vgg7.parity.tolerances import ULPS
+
+Pair = tuple[Array, Array]
 
 DTYPES = ("float32", "float64")
-SQUARE = (1, 1, 8, 8)
+SIDE = 6  # of a square of numbers
 
 # Each activation and its derivative for one number.
 EXPECTED: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
@@ -33,7 +34,22 @@ EXPECTED: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] =
 def extreme_numbers(dtype: str) -> Array:
     """Zeros, subnormal numbers, where tanh and arctan saturate, what overflows squared, infinity, NaN."""
     info = np.finfo(dtype)
-    sizes = [0, info.smallest_subnormal, info.tiny / 4, info.tiny, 1e-8, 0.5, 3, 6, 9, 12, 30, 100, 1e4, 1e10]
+    sizes: list[float] = [
+        0,
+        float(info.smallest_subnormal),
+        float(info.tiny) / 4,
+        float(info.tiny),
+        1e-8,
+        0.5,
+        3,
+        6,
+        9,
+        12,
+        30,
+        100,
+        1e4,
+        1e10,
+    ]
     sizes += [math.sqrt(info.max) * 4, float(info.max) / 8, math.inf]
     return np.array([*sizes, *(-size for size in sizes), math.nan], dtype)
 
@@ -58,79 +74,96 @@ def softmax_of_large_logits(seed: int) -> Iterator[Culprit]:
             yield Culprit("loss forward", "probs", "changes when a constant is added to all logits")
 
 
-def activations(layers: Iterator[Layer] | tuple[Layer, ...]) -> Iterator[Culprit]:
+def activations(layers: Layers) -> Iterator[Culprit]:
     """The definition's activations and their derivatives against those of the `math` module."""
     for layer in layers:
         if not isinstance(layer, Activation):
             continue
-        value, slope = EXPECTED[layer.function]
-        function = ACTIVATIONS[layer.function]
         for dtype in DTYPES:
             x = extreme_numbers(dtype)
-            out = function.forward(x)
-            expected = np.array([value(float(number)) for number in x]).astype(dtype)
-            if not close(out, expected):
-                yield Culprit(f"{layer.name} forward", layer.name, differences(layer.name, out, expected, x))
-            x = x[~np.isnan(x)]
-            d_x = function.backward(x, function.forward(x), np.ones_like(x))
-            expected = np.array([slope(float(number)) for number in x]).astype(dtype)
-            if not close(d_x, expected, np.finfo(dtype).eps):
-                words = differences(f"the derivative of {layer.name}", d_x, expected, x)
-                yield Culprit(f"{layer.name} backward", layer.name, words)
+            value, slope = (
+                np.vectorize(f, otypes=[dtype])(x.astype(float)) for f in EXPECTED[layer.function]
+            )
+            out = layer.forward({}, x)
+            d_x, _ = layer.backward({}, x, out, np.ones_like(x))
+            yield from _wrong(layer, x, (out, d_x), (value, slope))
 
 
-def kernels(layers: tuple[Layer, ...]) -> Iterator[Culprit]:
+def kernels(layers: Layers) -> Iterator[Culprit]:
     """The engine's kernels of activations, pools and flatten against the definition."""
     for layer in layers:
-        if not isinstance(layer, (Activation, AvgPool2d, Flatten)):
+        if not isinstance(layer, Activation | AvgPool2d | Flatten):
             continue
         for dtype in DTYPES:
-            numbers = extreme_numbers(dtype)
-            x = np.zeros(SQUARE, dtype)
-            flat = x[:, :, ::2, ::2].reshape(-1) if isinstance(layer, AvgPool2d) else x.reshape(-1)
-            for start in range(0, len(numbers), flat.size):
-                some = numbers[start : start + flat.size]
-                x[...] = 0
-                if isinstance(layer, AvgPool2d):  # one number in each window
-                    x[0, 0, ::2, ::2].flat[: len(some)] = some
-                else:
-                    x.flat[: len(some)] = some
-                yield from _kernel(layer, x)
+            numbers = np.zeros(SIDE * SIDE, dtype)
+            numbers[: len(extreme_numbers(dtype))] = extreme_numbers(dtype)
+            x: Array = numbers.reshape(1, 1, SIDE, SIDE)
+            if isinstance(layer, AvgPool2d):  # one number in each window
+                windows = np.zeros((1, 1, 2 * SIDE, 2 * SIDE), dtype)
+                windows[:, :, ::2, ::2] = x
+                x = windows
+            inputs = [x, x.reshape(SIDE, SIDE)] if isinstance(layer, Activation) else [x]
+            for x in inputs:
+                out = layer.forward({}, x)
+                d_out = np.ones_like(out)
+                expected = out, layer.backward({}, x, out, d_out)[0]
+                found = run_kernel_alone(layer, {}, x, d_out)
+                yield from _wrong(layer, x, (found.out, found.d_x), expected)
 
 
-def _kernel(layer: Layer, x: Array) -> Iterator[Culprit]:
-    out = layer.forward({}, x)
-    d_out = np.ones_like(out)
-    found = run_kernel_alone(layer, {}, x, d_out)
-    if not close(found.out, out):
-        yield Culprit(f"{layer.name} forward", layer.name, differences(layer.name, found.out, out, x))
-    d_x, _ = layer.backward({}, x, out, d_out)
-    known = ~np.isnan(x)  # the derivative where x is NaN is anything
-    if not close(found.d_x[known], d_x[known], np.finfo(x.dtype).eps):
+def _wrong(layer: Layer, x: Array, found: Pair, expected: Pair) -> Iterator[Culprit]:
+    """Whether output and input gradient of a layer are as expected. A derivative at NaN may be anything."""
+    known = ~np.isnan(x)
+    if not close(found[0], expected[0]):
+        yield Culprit(f"{layer.name} forward", layer.name, f"{layer.name} is wrong for extreme inputs")
+    if not close(found[1][known], expected[1][known], np.finfo(x.dtype).eps):
         words = f"the input gradient of {layer.name} is wrong for extreme inputs"
         yield Culprit(f"{layer.name} backward", layer.name, words)
 
 
+def close(found: Array, expected: Array, absolute: float = 0.0) -> bool:
+    """Whether arrays are equal within ULPS units in the last place, or ULPS * `absolute`.
+
+    NaN and infinities must be at the same places, subnormal numbers not zero.
+    """
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return False
+    info = np.finfo(expected.dtype)
+    unit = np.maximum(info.eps * np.abs(expected), info.smallest_subnormal) + absolute
+    equal = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    near = np.isfinite(found) & np.isfinite(expected) & (np.abs(found - expected) <= ULPS * unit)
+    return bool((equal | near).all())
+
+
 def engine(engine_case: EngineCase) -> Iterator[Culprit]:
-    """An image of NaN or infinities changes no other image of its batch, and nothing later."""
-    case = engine_case.case
+    """An image of NaN or infinities changes no other image of its batch, and nothing later.
+
+    Nothing is found where the engine is wrong without it.
+    """
+    case, broken = engine_case.case, len(engine_case.case.labels) // 2
     model = case.copy().model
     model.threads = engine_case.threads
     definition = Definition(model.layers, model.params)
-    logits, gradients = definition.logits(case.images), definition.loss_and_gradients(case.images, case.labels)[1]
+    right = definition.loss_and_gradients(case.images, case.labels)[1]
+    right |= {"logits": definition.logits(case.images)}
+    others = np.arange(len(case.labels)) != broken
+
+    def first_wrong() -> str | None:
+        found = model.loss_and_gradients(case.images, case.labels)[1] | {"logits": model.logits(case.images)}
+        return next((name for name in right if not judge(name, found[name], right[name]).passed), None)
+
     with as_it_is_run(engine_case):
+        if first_wrong():
+            return
         for value in (np.nan, np.inf):
             images = case.images.copy()
-            images[len(images) // 2] = value
-            others = np.arange(len(images)) != len(images) // 2
-            found = model.logits(images)
-            loss, _ = model.loss_and_gradients(images, case.labels)
-            if not close(found[others], logits[others], LANE64):
+            images[broken] = value
+            logits = model.forward(images)  # which, unlike `logits`, takes any numbers
+            loss = model.forward_backward(images, case.labels).loss
+            if not judge("logits", logits[others], right["logits"][others]).passed:
                 yield Culprit("engine", "logits", f"an image of {value} changes the logits of other images")
-            if value is np.nan and not (np.isnan(found[~others]).all() and np.isnan(loss)):
+            if np.isnan(value) and not (np.isnan(logits[broken]).all() and np.isnan(loss)):
                 yield Culprit("engine", "logits", "the logits or the loss of an image of nan are numbers")
-            if not close(model.logits(case.images), logits, LANE64):
-                yield Culprit("engine", "logits", f"logits are wrong after a batch with {value}")
-            after = model.loss_and_gradients(case.images, case.labels)[1]
-            if not all(close(after[name], gradients[name], LANE64) for name in gradients):
-                yield Culprit("engine", "gradients", f"gradients are wrong after a batch with {value}")
+            name = first_wrong()
+            if name:
+                yield Culprit("engine", name, f"{name} is wrong after a batch with an image of {value}")

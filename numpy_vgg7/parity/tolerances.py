@@ -37,6 +37,7 @@ LANE32 = 16.0
 # element of a tensor, in a network without ReLU, which a rounding error could flip: up to XXX. Only the size
 # is looked at: small elements are what is left of larger terms.
 ENGINE32 = 1e-4
+ELEMENT32 = 0.1  # of each element that is not small
 
 # float32, each kernel alone: n roundings add up to CONFIDENCE * sqrt(n) * u at most, see bounds.py. If they
 # are independent, a sum exceeds this with a probability of at most 4e-8. In 400 random networks and trained
