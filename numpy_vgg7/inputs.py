@@ -104,9 +104,10 @@ def as_pixels(
     encoding: Encoding = PLAIN,
     note: Note = warn,
 ) -> Array:
-    """Return pixels (N, 1, H, W), `dtype` in 0..1 or uint8 in 0..255, from (N, H, W), (N, H, W, 1) or (N, H * W).
+    """Return pixels (N, 1, H, W), of `dtype` in 0..1 or uint8 in 0..255.
 
-    Any size is accepted where `image_size` is None. `source` names the images in errors. What white is follows
+    Images may be (N, H, W), (N, 1, H, W), (N, H, W, 1) or (N, H * W), of any size where `image_size` is None.
+    `source` names them in errors. What white is follows
     from `encoding`, or from the data: floats with a maximum of 0.1 to 1 are used unchanged, and 8-bit pixels
     with a maximum above 16 are divided by 255. Whole sets of 0 and 1, and of 0..255 in another dtype, are
     accepted and noted.
@@ -134,7 +135,10 @@ def as_pixels(
 
 
 def find_white(images: Array, source: str, encoding: Encoding = PLAIN, note: Note = warn) -> float:
-    """The pixel value of white of a whole set. Raises DataError if neither `encoding` nor the data tell it."""
+    """The pixel value of white in a whole set.
+
+    Raises DataError if neither `encoding` nor the data determine it.
+    """
     low, high = float(images.min()), float(images.max())
     extremes = f"a minimum of {low:.6g} and a maximum of {high:.6g} ({images.dtype}, {low:.6g}..{high:.6g})"
     stated = encoding.pixel_max
@@ -161,7 +165,9 @@ def find_white(images: Array, source: str, encoding: Encoding = PLAIN, note: Not
         note(f"{source}: {images.dtype} pixels in 0..{high:g}; assumed that {BYTE} is white")
         return float(BYTE)
     likely = _likely_maximum(high)
-    fix = f"divide them by the largest possible pixel, or state it: --pixel-max {likely:.6g}, if that is white"
+    fix = (
+        f"divide them by the largest possible pixel, or state it: --pixel-max {likely:.6g}, if that is white"
+    )
     raise DataError(source, "pixels in 0..1, or uint8 up to 255", extremes, fix)
 
 
@@ -250,8 +256,8 @@ def as_labels(
     if outside.any():
         index = int(np.argmax(outside))
         fix = "number the classes from 0, or remove that image"
-        if (first, last) == (1, classes):
-            fix = f"give --labels-from 1, which numbers the {classes} classes from 0"
+        if first == 1 and last >= classes and not encoding.labels_from:
+            fix = f"labels from 1 to {last} need --labels-from 1 and {last} classes"
         found = f"label {labels[index]} at index {index}"
         raise DataError(source, f"labels 0..{classes - 1}", found, fix)
     return numbers
@@ -328,7 +334,8 @@ def _infer_classes(labels: Labels, source: str) -> int:
     found = f"{len(present)} different labels in {first}..{last}"
     fix = f"number the classes from 0, or give --classes {max(last + 1, 2)} if some have no images"
     if first > 0 and len(present) == last - first + 1:
-        fix = f"give --labels-from {first} for {len(present)} classes, or --classes {last + 1} if 0 has no images"
+        fix = f"give --labels-from {first} for {len(present)} classes, "
+        fix += f"or --classes {last + 1} if the classes before {first} have no images"
     elif first < 0:
         fix = "number the classes from 0"
     raise DataError(source, expected, found, fix)

@@ -35,6 +35,12 @@ def load(
     If `image_size` is given, images must have that size. Without `classes`, their number is found from the
     labels. Raises DataError.
     """
+    if (data_dir or download) and not {name, test} & set(COLLECTIONS):
+        fix = f"leave the folder and the download to {', '.join(COLLECTIONS)}"
+        raise DataError(f"data set {name}", "one of these", name, fix)
+    if encoding != PLAIN and name == "digits" and test is None:
+        fix = "leave out the options on pixels and labels"
+        raise DataError("data set digits", "pixels and labels as they are embedded", "options", fix)
     dataset = _load(name, classes, image_size, encoding, data_dir, download)
     if test is None:
         return dataset

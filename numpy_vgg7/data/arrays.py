@@ -94,6 +94,10 @@ def load_npy(name: str, classes: int | None, image_size: int | None, encoding: E
     files = [Path(part) for part in name.split(PAIR)]
     if len(files) != 2:
         fix = f"give both, as IMAGES.npy{PAIR}LABELS.npy"
-        raise DataError(f"data set {name}", "a file of images and a file of labels", f"{len(files)} files", fix)
+        raise DataError(
+            f"data set {name}", "a file of images and a file of labels", f"{len(files)} files", fix
+        )
     images, labels = (read_npy(path) for path in files)
-    return from_arrays(name, images, labels, classes, image_size, encoding, names=(files[0].name, files[1].name))
+    return from_arrays(
+        name, images, labels, classes, image_size, encoding, names=(files[0].name, files[1].name)
+    )

@@ -40,7 +40,7 @@ def load_csv(path: Path, classes: int | None, image_size: int | None, encoding: 
     if all(_is_number(word) for word in np.unique(labels)):
         labels = labels.astype(np.float64)
         labels = labels.astype(np.int64) if (labels == np.floor(labels)).all() else labels
-    if pixels.size and 0 <= pixels.min() and pixels.max() <= BYTE and (pixels == np.floor(pixels)).all():
+    if pixels.size and pixels.min() >= 0 and pixels.max() <= BYTE and (pixels == np.floor(pixels)).all():
         pixels = pixels.astype(np.uint8)
     return from_arrays(
         str(path), pixels, labels, classes, image_size, encoding, names=("pixels", "column of labels")

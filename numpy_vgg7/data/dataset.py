@@ -53,6 +53,14 @@ class Dataset:
         pixels = self.pixels[indices]
         return unit_interval(pixels, "float32") if pixels.dtype == np.uint8 else pixels
 
+    def whole(self) -> "Dataset":
+        """These images and those of the test part."""
+        if self.test is None:
+            return self
+        pixels = np.concatenate([self.pixels, self.test.pixels])
+        labels = np.concatenate([self.labels, self.test.labels])
+        return Dataset(self.name, pixels, labels, self.classes, self.class_names)
+
     def take(self, indices: Labels) -> "Dataset":
         """The images and labels at these indices, in this order."""
         pixels, labels = self.pixels[indices], self.labels[indices]
@@ -88,7 +96,8 @@ def split(dataset: Dataset) -> Splits:
         )
         return kept, taken
 
-    rest, test = np.arange(len(dataset)), dataset.test
+    rest: Labels = np.arange(len(dataset))
+    test = dataset.test
     if test is None:
         rest, chosen = part(rest, TEST_SHARE)
         test = dataset.take(chosen)

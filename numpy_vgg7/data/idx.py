@@ -2,9 +2,9 @@
 
 import gzip
 import zlib
+from io import BufferedIOBase
 from math import prod
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -33,12 +33,14 @@ def read_idx(path: Path, dimensions: int) -> Array:
                 return _read(raw, path, dimensions, size, exact=True)
             with gzip.GzipFile(fileobj=raw) as file:
                 limit = max(ALWAYS_ALLOWED, EXPANSION * size)
-                return _read(cast("BinaryIO", file), path, dimensions, limit, exact=False)
+                return _read(file, path, dimensions, limit, exact=False)
     except (OSError, EOFError, zlib.error, MemoryError) as error:
-        raise DataError(str(path), "a readable file", error or "too little memory", "download it again") from error
+        raise DataError(
+            str(path), "a readable file", error or "too little memory", "download it again"
+        ) from error
 
 
-def _read(file: BinaryIO, path: Path, dimensions: int, limit: int, exact: bool) -> Array:
+def _read(file: BufferedIOBase, path: Path, dimensions: int, limit: int, exact: bool) -> Array:
     """Read an IDX file of at most `limit` bytes, or with `exact` of that number."""
     retry = "download it again"
     magic = bytes([0, 0, UNSIGNED_BYTES, dimensions])
@@ -53,12 +55,12 @@ def _read(file: BinaryIO, path: Path, dimensions: int, limit: int, exact: bool) 
         raise DataError(str(path), f"an IDX file that starts with {magic.hex(' ')}", found, retry)
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4", dimensions, 4))
     expected = f"{' x '.join(map(str, shape))} bytes of data"
-    if start + prod(shape) > limit or exact and start + prod(shape) < limit:
+    if start + prod(shape) > limit or (exact and start + prod(shape) < limit):
         found = str(limit - start) if exact else "a small compressed file"
         raise DataError(str(path), expected, found, retry)
     data = np.empty(prod(shape), np.uint8)
-    view, done = memoryview(data), 0
-    while done < len(view) and (count := file.readinto(view[done:])):  # type: ignore[attr-defined]
+    view, done = data.data, 0
+    while done < len(view) and (count := file.readinto(view[done:])):
         done += count
     if done < len(view) or file.read(1):
         raise DataError(str(path), expected, "more" if done == len(view) else done, retry)

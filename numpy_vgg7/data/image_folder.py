@@ -64,7 +64,9 @@ def _class_folders(folder: Path) -> list[Path]:
 
 def _read(folder: Path) -> tuple[Array, Array, int]:
     """The grey images (N, H, W) as bytes, the names of their folders, and the number of other files."""
-    images, labels, others = [], [], 0
+    images: list[Array] = []
+    labels: list[str] = []
+    others = 0
     for part in _class_folders(folder):
         for path in sorted(part.iterdir()):
             kind = SUFFIXES.get(path.suffix.lower())

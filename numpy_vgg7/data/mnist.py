@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -144,16 +143,18 @@ def _find(folder: Path, collection: Collection, part: str, kind: str) -> Path | 
     return next((path for path in paths if path.is_file()), None)
 
 
-def download_openml(name: str, folder: Path, fetch: Callable[..., object] | None = None) -> None:
+def download_openml(name: str, folder: Path) -> None:
     """Download a collection from OpenML and write its four files. Raises DataError without a network."""
+    from sklearn.datasets import fetch_openml
+
     collection = COLLECTIONS[name]
     manual = f"get the four files elsewhere ({MIRROR} has MNIST's) and name their folder with --data-dir"
     if collection.openml is None:
-        raise DataError(f"--download {name}", "mnist or fashion-mnist", name, "name the folder with --data-dir")
-    if fetch is None:
-        from sklearn.datasets import fetch_openml as fetch
+        raise DataError(
+            f"--download {name}", "mnist or fashion-mnist", name, "name the folder with --data-dir"
+        )
     try:
-        found = fetch(collection.openml, version=1, as_frame=False, parser="liac-arff", cache=False)
+        found = fetch_openml(collection.openml, version=1, as_frame=False, parser="liac-arff", cache=False)
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"--download {name}", "an answer from openml.org", error, manual) from error
     pixels, labels = (np.asarray(getattr(found, key)) for key in ("data", "target"))
