@@ -24,6 +24,10 @@ _NUMPY_ERRORS = (
 )  # fmt: skip
 
 
+# Compressed files that expand to more than both are not read: images compress to about a tenth.
+EXPANSION, ALWAYS_ALLOWED = 100, 2**28
+
+
 def require_file(path: Path, error: type[VGG7Error], expected: str = "a file") -> None:
     """Raise `error` unless `path` is a file."""
     if not path.is_file():
@@ -44,9 +48,20 @@ def read_npz(path: Path) -> Arrays:
     require_file(path, DataError)
     try:
         with np.load(path, allow_pickle=False) as archive:
+            _check_expansion(path, archive)
             return {name: archive[name] for name in archive.files}
     except _NUMPY_ERRORS as error:
         raise _not_numpy(path, "an npz file of plain numeric arrays", error) from error
+
+
+def _check_expansion(path: Path, archive: "np.lib.npyio.NpzFile") -> None:
+    """Raise DataError if an archive would expand to far more than images or weights are ever compressed to."""
+    claimed = sum(entry.file_size for entry in archive.zip.infolist())
+    size = path.stat().st_size
+    if claimed > max(ALWAYS_ALLOWED, EXPANSION * size):
+        found = f"{claimed} bytes in a file of {size}"
+        fix = "if the file can be trusted, write it with numpy.savez, which does not compress"
+        raise DataError(str(path), f"at most {EXPANSION}-fold compression", found, fix)
 
 
 def read_npy(path: Path) -> Array:

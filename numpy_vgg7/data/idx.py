@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from numpy_vgg7.errors import DataError
-from numpy_vgg7.files import write_bytes
+from numpy_vgg7.files import ALWAYS_ALLOWED, EXPANSION, write_bytes
 from numpy_vgg7.functional import Array
 
 UNSIGNED_BYTES = 8  # the type code
 GZIP = b"\x1f\x8b"
-# A gzip file that claims to expand to more is not read: images compress to a tenth.
-EXPANSION, ALWAYS_ALLOWED = 100, 2**28
 
 
 def read_idx(path: Path, dimensions: int) -> Array:
