@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,9 +55,10 @@ def read_npz(path: Path) -> Arrays:
         raise _not_numpy(path, "an npz file of plain numeric arrays", error) from error
 
 
-def _check_expansion(path: Path, archive: "np.lib.npyio.NpzFile") -> None:
-    """Raise DataError if an archive would expand to far more than images or weights are ever compressed to."""
-    claimed = sum(entry.file_size for entry in archive.zip.infolist())
+def _check_expansion(path: Path, archive: "np.lib.npyio.NpzFile[Any]") -> None:
+    """Raise DataError if an archive would expand by far more than arrays of images or weights do."""
+    entries = archive.zip.infolist() if archive.zip else []
+    claimed: int = sum(entry.file_size for entry in entries)
     size = path.stat().st_size
     if claimed > max(ALWAYS_ALLOWED, EXPANSION * size):
         found = f"{claimed} bytes in a file of {size}"

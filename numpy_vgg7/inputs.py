@@ -231,8 +231,8 @@ def as_labels(
 ) -> Labels:
     """Return `count` integer labels in 0..classes-1, shape (count,).
 
-    If neither `classes` nor `encoding` gives the number of classes, every class up to the largest label must
-    occur. Accepts whole numbers of any dtype, (count, 1), one-hot rows, and text, which must be numerals or
+    If neither `classes` nor `encoding` gives the number of classes, the first one and most others up to the
+    largest label must occur. Accepts whole numbers of any dtype, (count, 1), one-hot rows, and text, which must be numerals or
     names in `encoding.class_names`. Raises DataError on anything else.
     """
     labels = _column(np.asarray(labels), count, source, note)
@@ -251,7 +251,7 @@ def as_labels(
         numbers = numbers - encoding.labels_from
         first, last = first - encoding.labels_from, last - encoding.labels_from
     if classes is None:
-        classes = _infer_classes(numbers, source)
+        classes = _infer_classes(numbers, source, note)
     outside = (numbers < 0) | (numbers >= classes)
     if outside.any():
         index = int(np.argmax(outside))
@@ -324,13 +324,16 @@ def _from_text(labels: Array, source: str, names: tuple[str, ...], note: Note) -
     return np.array([numbers[str(label)] for label in labels], np.int64)
 
 
-def _infer_classes(labels: Labels, source: str) -> int:
-    """The largest label and one, if every class occurs. Raises DataError."""
+def _infer_classes(labels: Labels, source: str, note: Note) -> int:
+    """The largest label and one, if the first class and most others occur. Raises DataError."""
     first, last = int(labels.min()), int(labels.max())
     present = np.unique(labels)
-    if first >= 0 and last > 0 and len(present) == last + 1:
+    if first == 0 and last > 0 and 2 * len(present) > last + 1:
+        missing = last + 1 - len(present)
+        if missing:
+            note(f"{source}: {last + 1} classes, of which {missing} without images")
         return last + 1
-    expected = "labels 0, 1, 2, ... without gaps"
+    expected = "labels 0, 1, 2, ... without large gaps"
     found = f"{len(present)} different labels in {first}..{last}"
     fix = f"number the classes from 0, or give --classes {max(last + 1, 2)} if some have no images"
     if first > 0 and len(present) == last - first + 1:

@@ -141,7 +141,9 @@ def test_a_stated_maximum_below_the_pixels_is_refused():
 def test_a_normalisation_is_undone(white):
     mean, std = 0.1307 * white, 0.3081 * white
     notes = []
-    images = as_images((UNIT * white - mean) / std, 8, "float64", "x", Encoding(mean=mean, std=std), notes.append)
+    images = as_images(
+        (UNIT * white - mean) / std, 8, "float64", "x", Encoding(mean=mean, std=std), notes.append
+    )
     assert np.allclose(images[:, 0], UNIT, atol=1e-6)
 
 

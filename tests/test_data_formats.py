@@ -162,7 +162,9 @@ def test_download_writes_the_four_files_of_openml(tmp_path, monkeypatch):
     assert asked == ["mnist_784"]
     assert (len(data), len(data.test)) == (60_000, 10_000)
     assert np.array_equal(data.test.pixels[0, 0], images[60_000].reshape(28, 28))
-    assert np.array_equal(read_idx(tmp_path / "new" / "t10k-labels-idx1-ubyte", 1), labels[60_000:].astype(int))
+    assert np.array_equal(
+        read_idx(tmp_path / "new" / "t10k-labels-idx1-ubyte", 1), labels[60_000:].astype(int)
+    )
 
 
 def test_a_download_without_a_network_is_one_line_with_a_way_out(tmp_path, monkeypatch):
