@@ -232,8 +232,8 @@ def as_labels(
     """Return `count` integer labels in 0..classes-1, shape (count,).
 
     If neither `classes` nor `encoding` gives the number of classes, the first one and most others up to the
-    largest label must occur. Accepts whole numbers of any dtype, (count, 1), one-hot rows, and text, which must be numerals or
-    names in `encoding.class_names`. Raises DataError on anything else.
+    largest label must occur. Accepts whole numbers of any dtype, (count, 1), one-hot rows, and text, which
+    must be numerals or names in `encoding.class_names`. Raises DataError on anything else.
     """
     labels = _column(np.asarray(labels), count, source, note)
     numbers = _numbers(labels, source, encoding, note)

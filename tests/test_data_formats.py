@@ -26,8 +26,8 @@ FILES = {
 }
 
 
-def write(folder, rename=lambda name: name, pack=lambda content: content, **changes):
-    """The four files of MNIST in `folder`; `changes` by the first word of a name."""
+def write(folder, rename=lambda name: name, pack=lambda content: content):
+    """The four files of MNIST in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in FILES.items():
         (folder / rename(name)).write_bytes(pack(idx(array)))
@@ -172,7 +172,7 @@ def test_a_download_without_a_network_is_one_line_with_a_way_out(tmp_path, monke
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
-    with pytest.raises(VGG7Error, match="openml.*no route to host.*--data-dir"):
+    with pytest.raises(VGG7Error, match=r"openml.*no route to host.*--data-dir"):
         load("mnist", data_dir=tmp_path, download=True)
 
 
