@@ -50,19 +50,24 @@ def kind_of(name: str) -> str:
     return "update" if ".step" in name else "value"
 
 
-def compare(candidate: Arrays, reference: Arrays, tolerance: float = LANE64) -> Comparison:
+def compare(
+    candidate: Arrays, reference: Arrays, tolerance: float = LANE64, element: float = ELEMENT64
+) -> Comparison:
     """Compare every tensor of two traces. A name that only one of them has fails."""
     unexpected = [name for name in candidate if name not in reference]
-    results = [judge(name, candidate.get(name), reference[name], tolerance) for name in reference]
+    results = [judge(name, candidate.get(name), reference[name], tolerance, element) for name in reference]
     results += [_failure(name, "unexpected: the reference has no such tensor") for name in unexpected]
     return Comparison(tuple(results))
 
 
-def judge(name: str, a: Array | None, b: Array, tolerance: float = LANE64) -> TensorResult:
+def judge(
+    name: str, a: Array | None, b: Array, tolerance: float = LANE64, element: float = ELEMENT64
+) -> TensorResult:
     """The verdict on one tensor `a`, given the reference `b`.
 
-    Shape, dtype and finiteness must agree before any number is compared. A gradient that is zero
-    everywhere in the reference proves nothing, and fails.
+    An error may be `tolerance` times the largest reference element, and `element` times the element itself
+    where that is not small. Shape, dtype and finiteness must agree before any number is compared. A gradient
+    that is zero everywhere in the reference proves nothing, and fails, and so does a tensor without elements.
     """
     if a is None:
         return _failure(name, "missing")
@@ -70,6 +75,8 @@ def judge(name: str, a: Array | None, b: Array, tolerance: float = LANE64) -> Te
         return _failure(name, f"shape {a.shape}, reference {b.shape}")
     if a.dtype != b.dtype:
         return _failure(name, f"dtype {a.dtype}, reference {b.dtype}")
+    if not b.size:
+        return _failure(name, "empty: there are no elements to compare")
     for side, array in (("", a), ("reference ", b)):
         if not np.isfinite(array).all():
             return _failure(name, f"{side}not finite")
@@ -79,7 +86,7 @@ def judge(name: str, a: Array | None, b: Array, tolerance: float = LANE64) -> Te
         return _failure(name, "vacuous: the reference gradient is zero everywhere")
     bound = np.where(
         size > ELEMENT64_FLOOR * largest,
-        np.minimum(tolerance * largest, ELEMENT64 * size),
+        np.minimum(tolerance * largest, element * size),
         tolerance * largest,
     )
     outside = int((difference > bound).sum())

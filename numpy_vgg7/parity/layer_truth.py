@@ -91,8 +91,8 @@ def own_derivative(
 ) -> OwnDerivative:
     """Is `gradient` the derivative of `forward` at `at`, given the upstream gradient `d_out`?
 
-        except Exception:  # of any kind, since the code is the user's
-    differences take the place of the complex step.
+    Four random directions decide, along the elements that are `smooth`, since there is none at a kink. If
+    `forward` cannot take complex numbers, or is not analytic, central differences replace the complex step.
     """
     rng = np.random.default_rng(12)
     exact = _is_analytic(forward, at, rng)
@@ -130,10 +130,8 @@ def _complex_slope(forward: Function, at: Array, direction: Array) -> Array:
 
 def _central_slope(forward: Function, at: Array, direction: Array) -> Array:
     h = _precision(forward, at) ** (1 / 3) * (float(np.abs(at).max(initial=0)) or 1.0)
-    slope: Array = (np.asarray(forward(at + h * direction)) - np.asarray(forward(at - h * direction))) / (
-        2 * h
-    )
-    return slope
+    ahead, behind = (np.asarray(forward(at + step * direction)) for step in (h, -h))
+    return np.asarray((ahead - behind) / (2 * h))
 
 
 def _precision(forward: Function, at: Array) -> float:
@@ -149,9 +147,7 @@ def _is_analytic(forward: Function, at: Array, rng: np.random.Generator) -> bool
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         try:
             exact = _complex_slope(forward, at, direction)
-        except (
-            Exception
-        ):  # of any kind: it is not our code, and the question is whether it takes complex numbers
+        except Exception:  # of any kind: the code is the user's, and cannot take complex numbers
             return False
     rough = _central_slope(forward, at, direction)
     scale = float(np.abs(rough).max(initial=0))

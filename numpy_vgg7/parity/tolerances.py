@@ -14,6 +14,9 @@ ELEMENT64_FLOOR = 1e-4  # of the largest element; below it, rounding of larger t
 # float64, one layer alone on the reference's input and upstream gradient: up to 2e-15.
 LOCAL64 = 1e-13
 
+# Softmax rows and elementwise functions of extreme values, in units of the last place of the result.
+ULPS = 4
+
 # Complex step against backpropagation, of the largest entry or of the gradient's norm: up to 4e-14.
 COMPLEX_STEP = 1e-11
 COMPLEX_STEP_SIZE = 1e-30  # the truncation error is of the order of its square
@@ -29,6 +32,12 @@ TRAJECTORY64 = 1e-10
 # On tensors of a few elements the ratio varies widely, up to 3.5 in 60 small networks; arithmetic that is
 # carried out badly (with intermediate results in half precision) is at 100 and more.
 LANE32 = 16.0
+
+# float32, the engine's whole session (shards, threads, training) against the definition's, of the largest
+# element of a tensor, in a network without ReLU, which a rounding error could flip: up to XXX. Only the size
+# is looked at: small elements are what is left of larger terms.
+ENGINE32 = 1e-4
+ELEMENT32 = 0.1  # of each element that is not small
 
 # float32, each kernel alone: n roundings add up to CONFIDENCE * sqrt(n) * u at most, see bounds.py. If they
 # are independent, a sum exceeds this with a probability of at most 4e-8. In 400 random networks and trained

@@ -5,8 +5,9 @@ from numpy_vgg7.parity.mutants.engine import ENGINE
 from numpy_vgg7.parity.mutants.forward import FORWARD
 from numpy_vgg7.parity.mutants.interchange import INTERCHANGE
 from numpy_vgg7.parity.mutants.mutant import Mutant, Replacement
+from numpy_vgg7.parity.mutants.running import RUNNING
 from numpy_vgg7.parity.mutants.update import UPDATE
 
-CATALOGUE: tuple[Mutant, ...] = (*FORWARD, *BACKWARD, *ENGINE, *UPDATE, *INTERCHANGE)
+CATALOGUE: tuple[Mutant, ...] = (*FORWARD, *BACKWARD, *ENGINE, *RUNNING, *UPDATE, *INTERCHANGE)
 
 __all__ = ["CATALOGUE", "Mutant", "Replacement"]

@@ -1,36 +1,16 @@
-"""Bugs of the engine: of its kernels, of the algorithms under them, and of shards, threads and memory."""
+"""Bugs of the engine's kernels and of the algorithms under them."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from numpy_vgg7.engine import executor, kernels, plan
-from numpy_vgg7.engine.gemm import FactoredGradient, materialize
+from numpy_vgg7.engine import kernels
+from numpy_vgg7.engine.gemm import FactoredGradient
 from numpy_vgg7.engine.winograd import Winograd, WinogradWeightGradient
-from numpy_vgg7.functional import Array
-from numpy_vgg7.model import VGG7
-from numpy_vgg7.parity.mutants.mutant import Mutant, Replacement, bug
+from numpy_vgg7.parity.mutants.mutant import Make, Mutant, Replacement, after, bug, instead
 
-Make = Callable[[Any], Any]
-
-
-def after(then: Callable[[Any], object]) -> Make:
-    """A method that does something more, in the end, with its object."""
-
-    def make(original: Any) -> Any:
-        def method(self: Any) -> None:
-            original(self)
-            then(self)
-
-        return method
-
-    return make
-
-
-def instead(other: Any) -> Make:
-    """Another function or method."""
-    return lambda original: other
+BLOCK = 4  # rows
 
 
 def d_out_to_every_corner(pool: kernels.AvgPool2d) -> None:
@@ -93,18 +73,6 @@ def convolve_without_clearing(conv: kernels.Conv2d) -> None:
         np.add(conv.rows, conv.bias_row, conv.rows)
 
 
-def prepare_once(original: Any) -> Any:
-    """Filters that are never made again."""
-    prepared: dict[int, kernels.ConvParams] = {}
-
-    def prepare(self: kernels.ConvParams) -> None:
-        if id(self) not in prepared:
-            prepared[id(self)] = self  # and keep it, so that no other gets its id
-            original(self)
-
-    return prepare
-
-
 def accumulate_bias(original: Any) -> Any:
     """The gradient of a bias added to what is there, instead of written over it."""
 
@@ -117,36 +85,16 @@ def accumulate_bias(original: Any) -> Any:
     return backward_params
 
 
-def last_shard_only(total: dict[str, Any], more: dict[str, Any]) -> None:
-    """total = more"""
-    for name, gradient in total.items():
-        np.copyto(gradient, more[name])
+def flush_subnormals(relu: kernels.ReLU) -> None:
+    """Subnormal numbers become 0."""
+    relu.y[np.abs(relu.y) < np.finfo(relu.y.dtype).tiny] = 0
 
 
-def averaged(total: dict[str, Any], more: dict[str, Any]) -> None:
-    """total = (total + more) / 2"""
-    for name, gradient in total.items():
-        np.copyto(gradient, (gradient + more[name]) / 2)
-
-
-def one_image_less(original: Any) -> Any:
-    """Ranges the last of which, of several, misses its last image."""
-
-    def ranges(start: int, stop: int, count: int) -> list[slice]:
-        *others, last = original(start, stop, count)
-        return [*others, slice(last.start, last.stop - bool(others and last.stop - last.start > 1))]
-
-    return ranges
-
-
-def views(original: Any) -> Any:
-    """Gradients that are the executor's own arrays."""
-
-    def loss_and_gradients(self: VGG7, images: Array, labels: Array) -> tuple[float, dict[str, Array]]:
-        result = self.forward_backward(images, labels)
-        return float(result.loss), materialize(result.gradients)
-
-    return loss_and_gradients
+def whole_blocks_only(fc: kernels.Linear) -> None:
+    """Outputs in blocks of four, without those that do not fill one."""
+    outputs = fc.out.shape[1]
+    if outputs > BLOCK:
+        fc.out[:, outputs // BLOCK * BLOCK :] = 0
 
 
 POOL_OMITS_QUARTER = Replacement(kernels.AvgPool2d, "backward_input", instead(d_out_to_every_corner))
@@ -193,11 +141,18 @@ KERNELS = (
     bug("ReLU' missing (engine)", "act? backward", kernels.ReLU, "backward_input", instead(lambda relu: None)),
     bug("ReLU turns NaN into 0 (engine)", "act? forward", kernels.ReLU, "forward",
         instead(lambda relu: np.fmax(relu.y, relu.zeros, out=relu.y))),
+    bug("ReLU turns infinity into the largest number (engine)", "act? forward", kernels.ReLU, "forward",
+        after(lambda relu: np.minimum(relu.y, np.finfo(relu.y.dtype).max, out=relu.y))),
+    bug("ReLU flushes subnormal numbers to 0 (engine)", "act? forward", kernels.ReLU, "forward", after(flush_subnormals)),
+    bug("tanh cut off at 8 (engine)", "act? forward", kernels.Tanh, "forward",
+        instead(lambda tanh: np.tanh(tanh.y.clip(-8, 8), tanh.y))),
     bug("arctan cut off at 10 (engine)", "logits forward", kernels.Arctan, "forward",
         instead(lambda arctan: np.arctan(arctan.y.clip(-10, 10), arctan.arctan))),
     bug("tanh' missing (engine)", "act? backward", kernels.Tanh, "backward_input", instead(lambda tanh: None)),
     bug("arctan' from the output (engine)", "logits backward", kernels.Arctan, "backward_input",
         instead(lambda arctan: np.divide(arctan.d, 1 + arctan.arctan**2, arctan.d))),
+    bug("rows of a product that do not fill a block left out (engine)", "fc? forward", kernels.Linear, "forward",
+        after(whole_blocks_only)),
     bug("FC dW transposed (engine)", "fc? backward", FactoredGradient, "materialize",
         lambda original: lambda self: original(self).T.reshape(original(self).shape)),
     bug("FC db averaged (engine)", "fc? backward", kernels.Linear, "backward_params",
@@ -208,12 +163,4 @@ KERNELS = (
         instead(lambda fc: np.copyto(fc.d_x, fc.d_out @ fc.params.weight.T.reshape(fc.params.weight.shape)))),
 )  # fmt: skip
 
-SHARDS_THREADS_AND_MEMORY = (
-    bug("gradient of the last shard only (engine)", "engine", executor, "add_gradients", instead(last_shard_only)),
-    bug("gradients averaged over shards (engine)", "engine", executor, "add_gradients", instead(averaged)),
-    bug("last image of several ranges left out (engine)", "engine", plan, "ranges", one_image_less),
-    bug("filters of an earlier step (engine)", "engine", kernels.ConvParams, "prepare", prepare_once),
-    bug("returned gradients overwritten by the next batch (engine)", "engine", VGG7, "loss_and_gradients", views),
-)  # fmt: skip
-
-ENGINE = (*ARTICLE, *ALGORITHMS, *KERNELS, *SHARDS_THREADS_AND_MEMORY)
+ENGINE = (*ARTICLE, *ALGORITHMS, *KERNELS)

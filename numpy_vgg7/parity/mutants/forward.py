@@ -74,6 +74,9 @@ FORWARD = (
     bug("flatten in NHWC order", "flatten forward", F, "flatten",
         lambda original: lambda x: original(x.transpose(0, 2, 3, 1))),
     bug("leaky ReLU", "act? forward", ACTIVATIONS, "relu", forward_as(lambda x: np.where(x.real <= 0, 0.001 * x, x))),
+    bug("ReLU turns NaN into 0", "act? forward", ACTIVATIONS, "relu", forward_as(lambda x: np.where(x.real > 0, x, 0))),
+    bug("tanh cut off at 8", "act? forward", ACTIVATIONS, "tanh",
+        forward_as(lambda x: np.where(np.abs(x.real) > 8, np.sign(x.real), np.tanh(x)))),
     Mutant("arctan scaled by 2/pi", "logits forward", (ARCTAN_SCALED,)),
     Mutant("arctan scaled by 2/pi, forward and backward", "logits forward", (
         ARCTAN_SCALED,
@@ -87,6 +90,8 @@ FORWARD = (
     bug("softmax over the batch axis", "loss forward", F, "softmax",
         lambda original: lambda logits: exponentials(logits) / exponentials(logits).sum(axis=0, keepdims=True)),
     bug("softmax without max-subtraction", "loss forward", F, "softmax", lambda original: softmax_without_shift),
+    bug("softmax of float32 logits in float64", "loss forward", F, "softmax",
+        lambda original: lambda logits: original(logits.astype(np.result_type(logits, np.float64)))),
     bug("log(p + 1e-3)", "loss forward", F, "log_softmax",
         lambda original: lambda logits: np.log(np.exp(original(logits)) + 1e-3)),
     bug("loss summed, gradient averaged", "loss forward", F, "cross_entropy",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
+Make = Callable[[Any], Any]  # from an original to its replacement
+
 
 @dataclass(frozen=True)
 class Replacement:
@@ -19,7 +21,7 @@ class Replacement:
 
     owner: Any
     name: str
-    make: Callable[[Any], Any]
+    make: Make
 
     def resolve(self) -> Any:
         """The owner itself."""
@@ -61,6 +63,24 @@ class Mutant:
             yield
 
 
-def bug(name: str, place: str, owner: Any, attribute: str, make: Callable[[Any], Any]) -> Mutant:
+def after(then: Callable[[Any], object]) -> Make:
+    """A method that does something more, in the end, with its object."""
+
+    def make(original: Any) -> Any:
+        def method(self: Any) -> None:
+            original(self)
+            then(self)
+
+        return method
+
+    return make
+
+
+def instead(other: Any) -> Make:
+    """Another function or method."""
+    return lambda original: other
+
+
+def bug(name: str, place: str, owner: Any, attribute: str, make: Make) -> Mutant:
     """A bug of one replacement."""
     return Mutant(name, place, (Replacement(owner, attribute, make),))

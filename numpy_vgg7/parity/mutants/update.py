@@ -1,16 +1,17 @@
 """Bugs of the optimizer: of the definition, of the learning rates that both share, and of the engine."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from numpy_vgg7.engine import executor
+from numpy_vgg7.engine import executor, update
 from numpy_vgg7.engine.gemm import FactoredGradient
 from numpy_vgg7.engine.update import BlockUpdate, FusedSGD
 from numpy_vgg7.functional import Array
 from numpy_vgg7.optim import SGD
-from numpy_vgg7.parity.mutants.mutant import Mutant, bug
+from numpy_vgg7.parity.mutants.mutant import Make, Mutant, bug
 
 
 def rates(name: str, factor: Callable[[str], float]) -> Mutant:
@@ -50,38 +51,69 @@ def second_kernel_from_first(original: Any) -> Any:
     return step
 
 
-def fc_without_schedule(original: Any) -> Any:
-    """The learning rates of the linear layers without the schedule's factor."""
+def without_schedule(group: str) -> Make:
+    """The learning rates of one parameter group without the schedule's factor."""
+
+    def make(original: Any) -> Any:
+        def set_rates(self: FusedSGD, lr_scale: float) -> None:
+            original(self, lr_scale)
+            for name in self.groups[group]:
+                self.rates[name][0] /= lr_scale
+
+        return set_rates
+
+    return make
+
+
+def no_schedule_with_threads(original: Any) -> Any:
+    """No schedule where several tasks share the step."""
 
     def set_rates(self: FusedSGD, lr_scale: float) -> None:
-        original(self, lr_scale)
-        for name in self.groups["fc"]:
-            self.rates[name][0] /= lr_scale
+        original(self, 1.0 if len(self.fc_tasks()) > 1 else lr_scale)
 
     return set_rates
 
 
-def fc_without_decay(original: Any) -> Any:
-    """Weights of the linear layers without weight decay, unless there is momentum."""
+def settings(name: str, applies: Callable[[BlockUpdate], bool], **changes: Any) -> Mutant:
+    """A step of some blocks with other settings."""
 
-    def make_step(self: BlockUpdate) -> None:
-        if isinstance(self.gradient, FactoredGradient) and not (self.scaled_factor or self.sgd.momentum):
-            np.multiply(self.step, self.rate, self.step)
-        else:
+    def make(original: Any) -> Any:
+        def make_step(self: BlockUpdate) -> None:
+            right = self.sgd
+            self.sgd = replace(right, **changes) if applies(self) else right
             original(self)
+            self.sgd = right
 
-    return make_step
+        return make_step
+
+    return bug(name, "optimiser", BlockUpdate, "make_step", make)
 
 
-def plain_momentum(original: Any) -> Any:
-    """Steps in the direction of the velocity."""
+def fc_without_momentum(block: BlockUpdate) -> bool:
+    """Whether a block belongs to a weight of a linear layer, and there is no momentum."""
+    return isinstance(block.gradient, FactoredGradient) and not block.sgd.momentum
 
-    def make_step(self: BlockUpdate) -> None:
-        original(self)
-        if self.sgd.nesterov:
-            np.multiply(self.velocity, self.rate, self.step)
 
-    return make_step
+def velocity_not_transposed(original: Any) -> Any:
+    """Where a weight lies column by column, its velocity is read row by row."""
+
+    def row_blocks(parameter: Array, gradient: Any, velocity: Array, share: int, shares: int) -> Any:
+        if parameter.flags.f_contiguous and not parameter.flags.c_contiguous:
+            velocity = velocity.T.reshape(velocity.shape)
+        return original(parameter, gradient, velocity, share, shares)
+
+    return row_blocks
+
+
+def whole_blocks_only(original: Any) -> Any:
+    """Blocks of rows without the last one, if it is smaller than the others."""
+
+    def row_blocks(*given: Any) -> Any:
+        blocks = original(*given)
+        smaller = len(blocks) > 1 and len(blocks[-1][0]) < len(blocks[0][0])
+        return blocks[:-1] if smaller else blocks
+
+    return row_blocks
 
 
 def scales_gradient(original: Any) -> Any:
@@ -109,9 +141,16 @@ UPDATE = (
         executor, "step", second_kernel_from_first),
     bug("rate times 0.99 (engine)", "optimiser", FusedSGD, "set_rates",
         lambda original: lambda self, lr_scale: original(self, 0.99 * lr_scale)),
-    bug("no schedule for the linear layers (engine)", "optimiser", FusedSGD, "set_rates", fc_without_schedule),
-    bug("weight decay ignored for linear layers without momentum (engine)", "optimiser",
-        BlockUpdate, "make_step", fc_without_decay),
-    bug("Nesterov's momentum as plain momentum (engine)", "optimiser", BlockUpdate, "make_step", plain_momentum),
+    bug("no schedule for the linear layers (engine)", "optimiser", FusedSGD, "set_rates", without_schedule("fc")),
+    bug("no schedule for the convolutions (engine)", "optimiser", FusedSGD, "set_rates", without_schedule("conv")),
+    bug("no schedule where there are threads (engine)", "optimiser", FusedSGD, "set_rates", no_schedule_with_threads),
+    settings("weight decay ignored for linear layers without momentum (engine)", fc_without_momentum, weight_decay=0),
+    settings("weight decay ignored for convolutions (engine)", lambda block: block.parameter.ndim == 4, weight_decay=0),
+    settings("weight decay ignored for biases (engine)", lambda block: block.parameter.ndim == 1, weight_decay=0),
+    settings("momentum ignored for convolutions (engine)", lambda block: block.parameter.ndim == 4, momentum=0),
+    settings("Nesterov's momentum as plain momentum (engine)", lambda block: True, nesterov=False),
+    bug("velocity not transposed with its weight (engine)", "optimiser", update, "row_blocks", velocity_not_transposed),
+    bug("rows of a step that do not fill a block left out (engine)", "optimiser", update, "row_blocks",
+        whole_blocks_only),
     bug("gradients scaled in place by the optimiser (engine)", "engine", BlockUpdate, "__call__", scales_gradient),
 )  # fmt: skip
