@@ -10,6 +10,7 @@ last place).
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -55,10 +56,11 @@ class Forced:
         steps = list(zip(pairwise(names), layers, strict=True))
         for (before, name), layer in steps:
             computed, allowed = self._forward(layer, before)
-            context = Context(layer, batch, x=self.values[before])
+            params = {key: self.values[f"{name}.{key}"] for key in layer.shapes()}
+            context = Context(layer, batch, x=self.values[before], params=params)
             inputs = (before, *(f"{name}.{key}" for key in layer.shapes()))
             yield from self._settle(f"{name} forward", name, inputs, computed, allowed, context)
-        yield from self._loss(Context(None, batch))
+        yield from self._loss()
         for (before, name), layer in reversed(steps):
             yield from self._backward(layer, before, name)
         yield from self._first_step()
@@ -95,9 +97,10 @@ class Forced:
         allowed = self._spread(layer, before, np.zeros_like(out), np.zeros_like(out))[""]
         return out, allowed + self._bounds(layer, params, x, np.zeros_like(out))[""]
 
-    def _loss(self, context: Context) -> Iterator[Result]:
+    def _loss(self) -> Iterator[Result]:
         labels = self.case.labels
         logits, error = self.values["logits"], self.errors["logits"]
+        context = Context(None, len(labels), x=logits, labels=labels)
         probs, loss = F.softmax(logits), F.cross_entropy(logits, labels)
         place, inputs = "loss forward", ("logits",)
         most = error.max(axis=1, keepdims=True)
@@ -109,8 +112,10 @@ class Forced:
         slack = float(most.max() + log_sum * 2 * UNIT + (logits.shape[1] + len(labels)) * UNIT + LIBRARY)
         if not self.float32:
             sharp, slack = _exact(probs), float(_exact(loss))
-        yield from self._settle(place, "probs", inputs, probs, sharp, context)
-        yield from self._settle(place, "loss", inputs, loss, np.asarray(slack), context)
+        yield from self._settle(place, "probs", inputs, probs, sharp, replace(context, result="probs"))
+        bound = np.asarray(slack)
+        yield from self._settle(place, "loss", inputs, loss, bound, replace(context, result="loss"))
+        context = replace(context, result="logits", own=self.values["probs"])
         d_logits = F.cross_entropy_backward(self.values["probs"], labels)
         allowed = (sharp + self.errors["probs"]) / len(labels) + 4 * UNIT * np.abs(d_logits)
         allowed = allowed if self.float32 else _exact(d_logits)

@@ -51,9 +51,8 @@ class Batch:
                 self._examine(result)
             elif self.bad.intersection(result.inputs):
                 self.bad.add(result.tensor)
-        if self.float32:
-            self._several_steps()
-        else:
+        self._several_steps()
+        if not self.float32:
             self._localise()
         for name in self.demanded:
             if self.float32 and name in self.known and name not in self.orders:
@@ -67,6 +66,9 @@ class Batch:
         """Updates after the first step, which nothing else follows from."""
         for name, array in self.tensors.items():
             shape = self.file.reference[name].shape if name in self.file.reference else None
+            first = name.rpartition(".step")[0] + ".step1"
+            if first in self.orders:  # then these are in that order, too
+                continue
             if kind_of(name) == "update" and name not in self.inputs and self._usable(name):
                 self.known |= {name: array.astype("float64")} if array.shape == shape else {}
 
@@ -182,7 +184,7 @@ class Batch:
 
     def _blame(self, result: Result, suspect: Array) -> None:
         words = diagnose(suspect, result.computed, result.context)
-        if result.place == "loss forward" and not np.isfinite(suspect).all():
+        if result.tensor == "probs" and not np.isfinite(suspect).all():
             words += ": subtract the largest logit of each image before the exponential"
         self.culprits.append(Culprit(result.place, result.tensor, f"{result.tensor} {words}"))
 
@@ -199,6 +201,11 @@ class Batch:
                 if culprit.place == "flatten forward" and self._in_flatten_order(trace):
                     words = f"flatten is {FLATTENED}, and so does fc5.weight"
                 self.culprits.append(Culprit(culprit.place, culprit.tensor, words))
+        tensors = {culprit.tensor for culprit in self.culprits}
+        if "probs" in tensors and not np.isfinite(self.tensors.get("loss", np.zeros(()))).all():
+            self.culprits = [c for c in self.culprits if c.tensor != "loss"]  # which follows from them
+        order = list(self.file.reference)
+        self.culprits.sort(key=lambda culprit: order.index(culprit.tensor) if culprit.tensor in order else -1)
 
     def _in_flatten_order(self, trace: Arrays) -> bool:
         right = trace["pool4"].transpose(0, 2, 3, 1).reshape(trace["flatten"].shape)
