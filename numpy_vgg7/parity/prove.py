@@ -1,16 +1,27 @@
 """Does the harness catch bugs? Apply each bug of the catalogue, and see which checks notice it."""
 
-from collections.abc import Iterator, Sequence
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import partial
+from multiprocessing import get_context
+from typing import TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from numpy_vgg7.parity.checks import CHECKS, Finding, Referee, Suite
 from numpy_vgg7.parity.localise import Culprit
 from numpy_vgg7.parity.mutants import CATALOGUE, Mutant
 
 CONTROL_SEEDS = 500
+MAX_PROCESSES = 8  # of about 300 MB each
+
+T = TypeVar("T")
+Findings = dict[str, list[Finding]]  # by the kind of check
 
 
 @dataclass(frozen=True)
@@ -32,9 +43,9 @@ class Verdict:
         return self.culprit is not None and fnmatch(self.culprit.place, self.mutant.place)
 
 
-def examine(suite: Suite) -> dict[str, list[Finding]]:
+def examine(suite: Suite) -> Findings:
     """Every check's findings, by kind. A check that raises has found something."""
-    found = {}
+    found: Findings = {}
     for kind, check in CHECKS.items():
         findings: list[Finding] = []
         try:
@@ -46,10 +57,9 @@ def examine(suite: Suite) -> dict[str, list[Finding]]:
 
 
 def prove(referee: Referee, mutants: Sequence[Mutant] = CATALOGUE) -> Iterator[Verdict]:
-    """Examine the product with each bug in it."""
-    for mutant in mutants:
-        with mutant.applied(), np.errstate(all="ignore"):  # a bug may well overflow
-            found = examine(Suite(0, referee))
+    """Examine the product with each of these bugs of the catalogue in it."""
+    findings = _in_processes(_with_bug, [mutant.name for mutant in mutants], referee)
+    for mutant, found in zip(mutants, findings, strict=True):
         caught_by = tuple(kind for kind, findings in found.items() if findings)
         culprits = [f.culprit for kind in caught_by for f in found[kind] if f.culprit]
         yield Verdict(mutant, caught_by, culprits[0] if culprits else None)
@@ -57,9 +67,38 @@ def prove(referee: Referee, mutants: Sequence[Mutant] = CATALOGUE) -> Iterator[V
 
 def control(referee: Referee, seeds: int) -> Iterator[list[str]]:
     """Examine the product as it is, a seed at a time; each list names what was found, and is empty."""
-    for seed in range(seeds):
-        found = examine(Suite(seed, referee))
+    for seed, found in enumerate(_in_processes(_unchanged, range(seeds), referee)):
         yield [f"seed {seed}, {kind}: {f.tensor}" for kind, findings in found.items() for f in findings]
+
+
+def _with_bug(referee: Referee, name: str) -> Findings:
+    (mutant,) = (mutant for mutant in CATALOGUE if mutant.name == name)
+    with mutant.applied(), np.errstate(all="ignore"):  # a bug may well overflow
+        return examine(Suite(0, referee))
+
+
+def _unchanged(referee: Referee, seed: int) -> Findings:
+    return examine(Suite(seed, referee))
+
+
+def _in_processes(
+    work: Callable[[Referee, T], Findings], given: Sequence[T], referee: Referee
+) -> Iterator[Findings]:
+    """`work` for each of the given, in order, in one process per processor."""
+    task = partial(work, referee)
+    processes = min(os.cpu_count() or 1, MAX_PROCESSES, len(given))
+    if processes < 2:
+        yield from map(task, given)
+        return
+    spawn = get_context("spawn")  # a fork would not have the threads of the libraries
+    with ProcessPoolExecutor(processes, spawn, _one_thread, (referee,)) as pool:
+        yield from pool.map(task, given)
+
+
+def _one_thread(referee: Referee) -> None:
+    """Start a process. `referee` has been imported by then, so its libraries are limited, too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one stops it
+    threadpool_limits(1)
 
 
 def needed(verdicts: Sequence[Verdict]) -> dict[str, list[str]]:

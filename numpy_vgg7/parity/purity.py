@@ -70,6 +70,7 @@ def _of_engine(case: Case) -> Iterator[str]:
         "loss_and_gradients": lambda images, labels: model.loss_and_gradients(images, labels)[1],
         "trace": model.trace,
         "logits": lambda images, labels: {"logits": model.logits(images)},
+        "forward": lambda images, labels: {"logits": model.forward(images)},
         "predict_proba": lambda images, labels: {"probs": model.predict_proba(images)},
     }
     images, labels = case.images.copy(), case.labels.copy()
