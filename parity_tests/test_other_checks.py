@@ -191,7 +191,7 @@ def test_the_loss_of_large_logits(loss):
 def test_an_activation_that_is_wrong_for_one_extreme_number_is_seen(function):
     layer = Activation("act1", function)
     right = network.ACTIVATIONS[function]
-    assert not list(extremes.activations([layer]))
+    assert not list(extremes.kernels([layer]))
     numbers = extreme_numbers("float64")
     for number in numbers[np.abs(numbers) > 0]:
 
@@ -200,7 +200,7 @@ def test_an_activation_that_is_wrong_for_one_extreme_number_is_seen(function):
             return np.where((x == number) | (np.isnan(x) & np.isnan(number)), out * 1.001 + 1e-310, out)
 
         with mock.patch.dict(network.ACTIVATIONS, {function: right._replace(forward=wrong)}):
-            places = {culprit.place for culprit in extremes.activations([layer])}
+            places = {culprit.place for culprit in extremes.kernels([layer])}
         # Infinity times 1.001 is infinity, and so is NaN; the smallest number is within 4 units of 0.
         assert "act1 forward" in places or np.isnan(number) or np.isinf(right.forward(number))
 

@@ -1,10 +1,7 @@
-"""Extreme values: large ones, NaN, infinities and subnormal numbers, in the definition and in the engine.
-
-The expected values of the activations are those of Python's `math` module.
-"""
+"""Extreme values: large ones, NaN, infinities and subnormal numbers, in the definition and in the engine."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -22,20 +19,11 @@ Pair = tuple[Array, Array]
 DTYPES = ("float32", "float64")
 SIDE = 6  # of a square of numbers
 
-# Each activation and its derivative for one number.
-EXPECTED: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
-    "relu": (lambda x: 0.0 if x <= 0 else x, lambda x: float(x > 0)),
-    "tanh": (math.tanh, lambda x: 1 - math.tanh(x) ** 2),
-    "arctan": (math.atan, lambda x: 1 / (1 + x * x)),
-    "identity": (lambda x: x, lambda x: 1.0),
-}
-
 
 def extreme_numbers(dtype: str) -> Array:
-    """Zeros, subnormal numbers, where tanh and arctan saturate, what overflows squared, infinity, NaN."""
+    """Subnormal numbers, where tanh and arctan saturate, what overflows squared, infinity, NaN."""
     info = np.finfo(dtype)
     sizes: list[float] = [
-        0,
         float(info.smallest_subnormal),
         float(info.tiny) / 4,
         float(info.tiny),
@@ -72,21 +60,6 @@ def softmax_of_large_logits(seed: int) -> Iterator[Culprit]:
             yield Culprit("loss forward", "probs", "has rows that do not sum to 1")
         elif not np.array_equal(probs, shifted):
             yield Culprit("loss forward", "probs", "changes when a constant is added to all logits")
-
-
-def activations(layers: Layers) -> Iterator[Culprit]:
-    """The definition's activations and their derivatives against those of the `math` module."""
-    for layer in layers:
-        if not isinstance(layer, Activation):
-            continue
-        for dtype in DTYPES:
-            x = extreme_numbers(dtype)
-            value, slope = (
-                np.vectorize(f, otypes=[dtype])(x.astype(float)) for f in EXPECTED[layer.function]
-            )
-            out = layer.forward({}, x)
-            d_x, _ = layer.backward({}, x, out, np.ones_like(x))
-            yield from _wrong(layer, x, (out, d_x), (value, slope))
 
 
 def kernels(layers: Layers) -> Iterator[Culprit]:
