@@ -111,7 +111,7 @@ def test_jax_stands_beside_pytorch_and_the_best_peer_may_be_either():
 def test_a_table_of_all_peers_fits_into_eighty_columns():
     slow = dict.fromkeys(("ours", *times.PEERS), Sample(0.01234, 0.5))
     table = printed(report.as_table(reported(replace(measured(slow), row=ROWS[1]))))
-    *_, header, _line, row, _empty = table.splitlines()
+    *_, header, _line, _mode, row, _empty = table.splitlines()
     assert header.split() == ["ours", "eager", "last", "compile", "jax", "eager", "best", "SGEMM", "%"]
     assert row.split() == ["article-b64*", *["0.0123"] * 5, "1.00", "1.00", ANY, "50"], table
 
