@@ -163,13 +163,19 @@ def rounding(suite: Suite) -> Iterator[Finding]:
             yield Finding(found.name, Culprit(place, found.name, words))
 
 
+def extreme_logits(suite: Suite) -> Iterator[Finding]:
+    """Extreme logits: softmax and loss of large logits."""
+    with np.errstate(all="ignore"):
+        for culprit in extremes.softmax_of_large_logits(suite.seed):
+            yield Finding(culprit.tensor, culprit)
+
+
 def extreme_values(suite: Suite) -> Iterator[Finding]:
     """Extreme values: large numbers, NaN, infinities and subnormal numbers."""
     layers = suite.uneven().model.layers
     case = EngineCase(suite.even(), RATES, threads=2, images_per_shard=2)
     with np.errstate(all="ignore"):
         for found in (
-            extremes.softmax_of_large_logits(suite.seed),
             extremes.kernels(layers),
             localise_nan(case.case),
             extremes.engine(case),
@@ -224,6 +230,7 @@ CHECKS: dict[str, Callable[[Suite], Iterator[Finding]]] = {
     "kinks": kinks,
     "complex step": complex_steps,
     "float32 lane": rounding,
+    "extreme logits": extreme_logits,
     "purity": purity,
     "interchange": interchange,
     # The last, since they also find what the other checks find, but those place it better.

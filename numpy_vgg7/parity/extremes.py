@@ -68,7 +68,7 @@ def kernels(layers: Layers) -> Iterator[Culprit]:
         if not isinstance(layer, Activation | AvgPool2d | Flatten):
             continue
         for dtype in DTYPES:
-            numbers = np.zeros(SIDE * SIDE, dtype)
+            numbers = np.ones(SIDE * SIDE, dtype)  # not zeros, which are checked elsewhere
             numbers[: len(extreme_numbers(dtype))] = extreme_numbers(dtype)
             x: Array = numbers.reshape(1, 1, SIDE, SIDE)
             if isinstance(layer, AvgPool2d):  # one number in each window
