@@ -72,7 +72,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def as_table(report: Report) -> Table:
-    """A row a row."""
+    """A row a row, below a line with their mode, which leaves space for four peers in eighty columns."""
     title = f"Milliseconds a step, {report.threads} threads; a ratio above 1: we are faster"
     table = Table(title=title, title_justify="left", box=SIMPLE, padding=0)
     ran = [name for name in PEERS if any(name in found.peers for found in report.times)]
@@ -83,11 +83,15 @@ def as_table(report: Report) -> Table:
         table.add_column(column, justify="right")
     for column in ("% of\nSGEMM", "spread\n%"):
         table.add_column(column, justify="right")
+    modes = []
     for found in report.times:
+        if found.row.mode not in modes:
+            modes.append(found.row.mode)
+            table.add_row(found.row.mode)
         times = (found.ours, *(found.peers.get(name) for name in ran))
         ratios = (found.ratio_eager, found.ratio_best) if ran else ()
         table.add_row(
-            _name(found, report.peak),
+            f" {_marked(found, report.peak)}",
             *("-" if time is None else f"{time:.3g}" for time in times),
             *("-" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
             f"{100 * found.peak_fraction(report.peak):.0f}",
@@ -107,7 +111,7 @@ def scaling_table(scaling: Scaling) -> Table:
     for found in scaling.rows:
         one, *others = (found.samples[str(count)].median for count in scaling.counts)
         cells = (f"{ms:.3g} ({one / ms:.2f})" for ms in others)
-        table.add_row(_name(found, scaling.peak), f"{one:.3g}", *cells)
+        table.add_row(f"{found.row.mode} {_marked(found, scaling.peak)}", f"{one:.3g}", *cells)
     return table
 
 
@@ -163,8 +167,8 @@ def profile_table(stages: Sequence[Stage], case: str) -> Table:
     return table
 
 
-def _name(found: Measurement, peak: float) -> str:
-    return f"{found.row.mode} {found.row.case}{MARK if found.disturbed(peak) else ''}"
+def _marked(found: Measurement, peak: float) -> str:
+    return found.row.case + (MARK if found.disturbed(peak) else "")
 
 
 def _milliseconds(times: Times) -> dict[str, Any]:
