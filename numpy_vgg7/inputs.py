@@ -83,9 +83,10 @@ def as_images(
     source: str = "images",
     encoding: Encoding = PLAIN,
     note: Note = warn,
+    whole_set: bool = True,
 ) -> Array:
     """Return pixels (N, 1, H, W) of `dtype` in 0..1: `as_pixels`, with bytes divided by 255."""
-    return unit_interval(as_pixels(images, image_size, dtype, source, encoding, note), dtype)
+    return unit_interval(as_pixels(images, image_size, dtype, source, encoding, note, whole_set), dtype)
 
 
 def unit_interval(pixels: Array, dtype: str) -> Array:
@@ -103,14 +104,16 @@ def as_pixels(
     source: str = "images",
     encoding: Encoding = PLAIN,
     note: Note = warn,
+    whole_set: bool = True,
 ) -> Array:
     """Return pixels (N, 1, H, W), of `dtype` in 0..1 or uint8 in 0..255.
 
     Images may be (N, H, W), (N, 1, H, W), (N, H, W, 1) or (N, H * W), of any size where `image_size` is None.
-    `source` names them in errors. What white is follows
-    from `encoding`, or from the data: floats with a maximum of 0.1 to 1 are used unchanged, and 8-bit pixels
-    with a maximum above 16 are divided by 255. Whole sets of 0 and 1, and of 0..255 in another dtype, are
-    accepted and noted.
+    `source` names them in errors. What white is follows from `encoding`, or from the data: floats with a
+    maximum of 0.1 to 1 are used unchanged, and 8-bit pixels with a maximum above 16 are divided by 255.
+    Integers that are all 0 or 1, and 0..255 in another dtype, are accepted and noted. Darker images are
+    refused if they are a `whole_set`. A batch may well be faint: there, the usual scale of the dtype is
+    assumed and noted.
 
     Raises DataError on a wrong shape, an empty set, NaN, negative pixels, or a scale that is not certain.
     """
@@ -123,7 +126,7 @@ def as_pixels(
         raise DataError(source, "finite pixels", f"NaN or infinity in image {bad}", fix)
     if encoding.mean is not None and encoding.std is not None:
         images = _undo_normalisation(images, encoding.mean, encoding.std, source)
-    white = find_white(images, source, encoding, note)
+    white = find_white(images, source, encoding, note, whole_set)
     if images.dtype == np.uint8 and white == BYTE:
         return BYTE - images if encoding.invert else images
     pixels = images.astype(dtype)
@@ -134,8 +137,10 @@ def as_pixels(
     return 1 - pixels if encoding.invert else pixels
 
 
-def find_white(images: Array, source: str, encoding: Encoding = PLAIN, note: Note = warn) -> float:
-    """The pixel value of white in a whole set.
+def find_white(
+    images: Array, source: str, encoding: Encoding = PLAIN, note: Note = warn, whole_set: bool = True
+) -> float:
+    """The pixel value of white in images of any shape, see `as_pixels`.
 
     Raises DataError if neither `encoding` nor the data determine it.
     """
@@ -165,9 +170,13 @@ def find_white(images: Array, source: str, encoding: Encoding = PLAIN, note: Not
         note(f"{source}: {images.dtype} pixels in 0..{high:g}; assumed that {BYTE} is white")
         return float(BYTE)
     likely = _likely_maximum(high)
-    fix = (
-        f"divide them by the largest possible pixel, or state it: --pixel-max {likely:.6g}, if that is white"
-    )
+    fix = f"divide them by the value of white, or state it: --pixel-max {likely:.6g}, if that is white"
+    if images.dtype == np.uint8 or (images.dtype.kind == "f" and high < DARKEST_FLOAT):
+        usual = BYTE if images.dtype == np.uint8 else 1
+        if not whole_set:
+            note(f"{source}: the brightest pixel is {high:.6g}; assumed that {usual} is white")
+            return float(usual)
+        fix += f"; --pixel-max {usual}, if the images are just faint"
     raise DataError(source, "pixels in 0..1, or uint8 up to 255", extremes, fix)
 
 
