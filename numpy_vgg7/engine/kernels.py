@@ -197,7 +197,7 @@ class AvgPool2d(Kernel):
         d_pixels = self.d_out.pixels
         self.quarter = self.scratch.array(f"{self.layer.name} backward", d_pixels.shape, self.x.dtype)
         windows = np.arange(d_pixels[..., 0].size).reshape(d_pixels.shape[:-1]).repeat(2, axis=0)
-        # The padding belongs to the padding.
+        # Padding comes from padding, which is zero in d_out and so need not be cleared in d_x.
         self.window_of = np.concatenate([windows[..., :-1].repeat(2, axis=2), windows[..., -1:]], axis=2)
         self.quarters = self.quarter.reshape(-1, self.quarter.shape[-1])
 
