@@ -13,7 +13,7 @@ import numpy as np
 
 from numpy_vgg7 import functional as F
 from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.parity.layer_trials import ELEMENTWISE, Trial
+from numpy_vgg7.parity.layer.trials import ELEMENTWISE, Trial
 
 # Correct layers in fifteen styles use up to 20 % of the tolerance in float32, 4 % in float64, over 200 seeds.
 # The smallest mistake of the examples, log(p + 1e-12), is far outside of it in float64.
