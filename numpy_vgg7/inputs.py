@@ -69,6 +69,10 @@ class Encoding:
             raise ConfigError("classes", "different names", ", ".join(self.class_names), "remove doubles")
         if self.class_names and self.classes is None:
             object.__setattr__(self, "classes", len(self.class_names))
+        if self.class_names and self.classes != len(self.class_names):
+            raise ConfigError(
+                "classes", f"{len(self.class_names)}, as there are names", self.classes, "correct it"
+            )
         if self.classes is not None and self.classes < 2:
             raise ConfigError("classes", "at least 2", self.classes, "add a class")
 
@@ -125,7 +129,7 @@ def as_pixels(
         fix = "fix or remove that image"
         raise DataError(source, "finite pixels", f"NaN or infinity in image {bad}", fix)
     if encoding.mean is not None and encoding.std is not None:
-        images = _undo_normalisation(images, encoding.mean, encoding.std, source)
+        images = _undo_normalisation(images, encoding.mean, encoding.std, encoding.pixel_max, source)
     white = find_white(images, source, encoding, note, whole_set)
     if images.dtype == np.uint8 and white == BYTE:
         return BYTE - images if encoding.invert else images
@@ -187,13 +191,15 @@ def _likely_maximum(high: float) -> float:
     return next((maximum for maximum in USUAL_MAXIMA if maximum >= high), high)
 
 
-def _undo_normalisation(images: Array, mean: float, std: float, source: str) -> Array:
+def _undo_normalisation(
+    images: Array, mean: float, std: float, pixel_max: float | None, source: str
+) -> Array:
     pixels: Array = images * np.float32(std) + np.float32(mean)
     low, high = float(pixels.min()), float(pixels.max())
-    white = 1 if high <= 1 + NORMALISATION_ROUNDING else BYTE
+    white = pixel_max or (1 if high <= 1 + NORMALISATION_ROUNDING else BYTE)
     slack = NORMALISATION_ROUNDING * white
     if low < -slack or high > white + slack:
-        expected = f"pixels * {std:g} + {mean:g} in 0..1 or 0..255"
+        expected = f"pixels * {std:g} + {mean:g} in 0..{white:g}"
         fix = "give the mean and the standard deviation by which they were normalised"
         raise DataError(source, expected, f"{low:.6g}..{high:.6g}", fix)
     return np.clip(pixels, 0, white)
@@ -260,15 +266,16 @@ def as_labels(
         numbers = numbers - encoding.labels_from
         first, last = first - encoding.labels_from, last - encoding.labels_from
     if classes is None:
-        classes = _infer_classes(numbers, source, note)
+        classes = _infer_classes(numbers, encoding.labels_from, source, note)
     outside = (numbers < 0) | (numbers >= classes)
     if outside.any():
         index = int(np.argmax(outside))
-        fix = "number the classes from 0, or remove that image"
+        fix = "number the classes without gaps, or remove that image"
         if first == 1 and last >= classes and not encoding.labels_from:
             fix = f"labels from 1 to {last} need --labels-from 1 and {last} classes"
         found = f"label {labels[index]} at index {index}"
-        raise DataError(source, f"labels 0..{classes - 1}", found, fix)
+        start = 0 if encoding.class_names else encoding.labels_from
+        raise DataError(source, f"labels {start}..{start + classes - 1}", found, fix)
     return numbers
 
 
@@ -333,8 +340,11 @@ def _from_text(labels: Array, source: str, names: tuple[str, ...], note: Note) -
     return np.array([numbers[str(label)] for label in labels], np.int64)
 
 
-def _infer_classes(labels: Labels, source: str, note: Note) -> int:
-    """The largest label and one, if the first class and most others occur. Raises DataError."""
+def _infer_classes(labels: Labels, labels_from: int, source: str, note: Note) -> int:
+    """The largest label and one, if the first class and most others occur. Raises DataError.
+
+    `labels_from` has been subtracted from the labels.
+    """
     first, last = int(labels.min()), int(labels.max())
     present = np.unique(labels)
     if first == 0 and last > 0 and 2 * len(present) > last + 1:
@@ -343,10 +353,10 @@ def _infer_classes(labels: Labels, source: str, note: Note) -> int:
             note(f"{source}: {last + 1} classes, of which {missing} without images")
         return last + 1
     expected = "labels 0, 1, 2, ... without large gaps"
-    found = f"{len(present)} different labels in {first}..{last}"
+    found = f"{len(present)} different labels in {first + labels_from}..{last + labels_from}"
     fix = f"number the classes from 0, or give --classes {max(last + 1, 2)} if some have no images"
     if first > 0 and len(present) == last - first + 1:
-        fix = f"give --labels-from {first} for {len(present)} classes, "
+        fix = f"give --labels-from {first + labels_from} for {len(present)} classes, "
         fix += f"or --classes {last + 1} if the classes before {first} have no images"
     elif first < 0:
         fix = "number the classes from 0"
