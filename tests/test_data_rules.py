@@ -161,11 +161,10 @@ def test_an_interrupted_download_is_taken_up_again(tmp_path, monkeypatch):
         folder = tmp_path / str(complete)
         left = iter([None] * complete)
 
-        def write(path, array, left=left):
+        def write(path, array, left=left, write_idx=mnist.write_idx):
             next(left)
             write_idx(path, array)
 
-        write_idx = mnist.write_idx
         with monkeypatch.context() as patch:
             patch.setattr(mnist, "write_idx", write)
             with pytest.raises(StopIteration):
