@@ -69,6 +69,10 @@ class Encoding:
             raise ConfigError("classes", "different names", ", ".join(self.class_names), "remove doubles")
         if self.class_names and self.classes is None:
             object.__setattr__(self, "classes", len(self.class_names))
+        if self.class_names and self.classes != len(self.class_names):
+            raise ConfigError(
+                "classes", f"{len(self.class_names)}, as there are names", self.classes, "correct it"
+            )
         if self.classes is not None and self.classes < 2:
             raise ConfigError("classes", "at least 2", self.classes, "add a class")
 
@@ -83,9 +87,10 @@ def as_images(
     source: str = "images",
     encoding: Encoding = PLAIN,
     note: Note = warn,
+    whole_set: bool = True,
 ) -> Array:
     """Return pixels (N, 1, H, W) of `dtype` in 0..1: `as_pixels`, with bytes divided by 255."""
-    return unit_interval(as_pixels(images, image_size, dtype, source, encoding, note), dtype)
+    return unit_interval(as_pixels(images, image_size, dtype, source, encoding, note, whole_set), dtype)
 
 
 def unit_interval(pixels: Array, dtype: str) -> Array:
@@ -103,14 +108,16 @@ def as_pixels(
     source: str = "images",
     encoding: Encoding = PLAIN,
     note: Note = warn,
+    whole_set: bool = True,
 ) -> Array:
     """Return pixels (N, 1, H, W), of `dtype` in 0..1 or uint8 in 0..255.
 
     Images may be (N, H, W), (N, 1, H, W), (N, H, W, 1) or (N, H * W), of any size where `image_size` is None.
-    `source` names them in errors. What white is follows
-    from `encoding`, or from the data: floats with a maximum of 0.1 to 1 are used unchanged, and 8-bit pixels
-    with a maximum above 16 are divided by 255. Whole sets of 0 and 1, and of 0..255 in another dtype, are
-    accepted and noted.
+    `source` names them in errors. What white is follows from `encoding`, or from the data: floats with a
+    maximum of 0.1 to 1 are used unchanged, and 8-bit pixels with a maximum above 16 are divided by 255.
+    Integers that are all 0 or 1, and 0..255 in another dtype, are accepted and noted. Darker images are
+    refused if they are a `whole_set`. A batch may well be faint: there, the usual scale of the dtype is
+    assumed and noted.
 
     Raises DataError on a wrong shape, an empty set, NaN, negative pixels, or a scale that is not certain.
     """
@@ -122,8 +129,8 @@ def as_pixels(
         fix = "fix or remove that image"
         raise DataError(source, "finite pixels", f"NaN or infinity in image {bad}", fix)
     if encoding.mean is not None and encoding.std is not None:
-        images = _undo_normalisation(images, encoding.mean, encoding.std, source)
-    white = find_white(images, source, encoding, note)
+        images = _undo_normalisation(images, encoding.mean, encoding.std, encoding.pixel_max, source)
+    white = find_white(images, source, encoding, note, whole_set)
     if images.dtype == np.uint8 and white == BYTE:
         return BYTE - images if encoding.invert else images
     pixels = images.astype(dtype)
@@ -134,8 +141,10 @@ def as_pixels(
     return 1 - pixels if encoding.invert else pixels
 
 
-def find_white(images: Array, source: str, encoding: Encoding = PLAIN, note: Note = warn) -> float:
-    """The pixel value of white in a whole set.
+def find_white(
+    images: Array, source: str, encoding: Encoding = PLAIN, note: Note = warn, whole_set: bool = True
+) -> float:
+    """The pixel value of white in images of any shape, see `as_pixels`.
 
     Raises DataError if neither `encoding` nor the data determine it.
     """
@@ -165,9 +174,13 @@ def find_white(images: Array, source: str, encoding: Encoding = PLAIN, note: Not
         note(f"{source}: {images.dtype} pixels in 0..{high:g}; assumed that {BYTE} is white")
         return float(BYTE)
     likely = _likely_maximum(high)
-    fix = (
-        f"divide them by the largest possible pixel, or state it: --pixel-max {likely:.6g}, if that is white"
-    )
+    fix = f"divide them by the value of white, or state it: --pixel-max {likely:.6g}, if that is white"
+    if images.dtype == np.uint8 or (images.dtype.kind == "f" and high < DARKEST_FLOAT):
+        usual = BYTE if images.dtype == np.uint8 else 1
+        if not whole_set:
+            note(f"{source}: the brightest pixel is {high:.6g}; assumed that {usual} is white")
+            return float(usual)
+        fix += f"; --pixel-max {usual}, if the images are just faint"
     raise DataError(source, "pixels in 0..1, or uint8 up to 255", extremes, fix)
 
 
@@ -178,13 +191,15 @@ def _likely_maximum(high: float) -> float:
     return next((maximum for maximum in USUAL_MAXIMA if maximum >= high), high)
 
 
-def _undo_normalisation(images: Array, mean: float, std: float, source: str) -> Array:
+def _undo_normalisation(
+    images: Array, mean: float, std: float, pixel_max: float | None, source: str
+) -> Array:
     pixels: Array = images * np.float32(std) + np.float32(mean)
     low, high = float(pixels.min()), float(pixels.max())
-    white = 1 if high <= 1 + NORMALISATION_ROUNDING else BYTE
+    white = pixel_max or (1 if high <= 1 + NORMALISATION_ROUNDING else BYTE)
     slack = NORMALISATION_ROUNDING * white
     if low < -slack or high > white + slack:
-        expected = f"pixels * {std:g} + {mean:g} in 0..1 or 0..255"
+        expected = f"pixels * {std:g} + {mean:g} in 0..{white:g}"
         fix = "give the mean and the standard deviation by which they were normalised"
         raise DataError(source, expected, f"{low:.6g}..{high:.6g}", fix)
     return np.clip(pixels, 0, white)
@@ -251,15 +266,16 @@ def as_labels(
         numbers = numbers - encoding.labels_from
         first, last = first - encoding.labels_from, last - encoding.labels_from
     if classes is None:
-        classes = _infer_classes(numbers, source, note)
+        classes = _infer_classes(numbers, encoding.labels_from, source, note)
     outside = (numbers < 0) | (numbers >= classes)
     if outside.any():
         index = int(np.argmax(outside))
-        fix = "number the classes from 0, or remove that image"
+        fix = "number the classes without gaps, or remove that image"
         if first == 1 and last >= classes and not encoding.labels_from:
             fix = f"labels from 1 to {last} need --labels-from 1 and {last} classes"
         found = f"label {labels[index]} at index {index}"
-        raise DataError(source, f"labels 0..{classes - 1}", found, fix)
+        start = 0 if encoding.class_names else encoding.labels_from
+        raise DataError(source, f"labels {start}..{start + classes - 1}", found, fix)
     return numbers
 
 
@@ -324,8 +340,11 @@ def _from_text(labels: Array, source: str, names: tuple[str, ...], note: Note) -
     return np.array([numbers[str(label)] for label in labels], np.int64)
 
 
-def _infer_classes(labels: Labels, source: str, note: Note) -> int:
-    """The largest label and one, if the first class and most others occur. Raises DataError."""
+def _infer_classes(labels: Labels, labels_from: int, source: str, note: Note) -> int:
+    """The largest label and one, if the first class and most others occur. Raises DataError.
+
+    `labels_from` has been subtracted from the labels.
+    """
     first, last = int(labels.min()), int(labels.max())
     present = np.unique(labels)
     if first == 0 and last > 0 and 2 * len(present) > last + 1:
@@ -334,10 +353,10 @@ def _infer_classes(labels: Labels, source: str, note: Note) -> int:
             note(f"{source}: {last + 1} classes, of which {missing} without images")
         return last + 1
     expected = "labels 0, 1, 2, ... without large gaps"
-    found = f"{len(present)} different labels in {first}..{last}"
+    found = f"{len(present)} different labels in {first + labels_from}..{last + labels_from}"
     fix = f"number the classes from 0, or give --classes {max(last + 1, 2)} if some have no images"
     if first > 0 and len(present) == last - first + 1:
-        fix = f"give --labels-from {first} for {len(present)} classes, "
+        fix = f"give --labels-from {first + labels_from} for {len(present)} classes, "
         fix += f"or --classes {last + 1} if the classes before {first} have no images"
     elif first < 0:
         fix = "number the classes from 0"

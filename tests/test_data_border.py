@@ -68,6 +68,24 @@ def test_letters_given_to_a_model_of_ten_classes_are_refused_with_the_remedies()
         load(str(CASES / "letters_1_26.npz"), classes=10)
 
 
+@pytest.mark.parametrize(("dtype", "white"), [("float32", 1), ("float64", 1), ("uint8", 255)])
+def test_a_faint_image_means_the_same_alone_as_in_a_batch(dtype, white):
+    model = VGG7(VGG7Config.preset("vgg7", image_size=8))
+    batch = (UNIT * white).astype(dtype)
+    batch[0] = batch[0] * 0.05  # at most 0.05, or 12
+    with pytest.warns(InputWarning, match=f"assumed that {white} is white"):
+        alone = model.predict_proba(batch[:1])
+    np.testing.assert_allclose(alone, model.predict_proba(batch)[:1], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "white"), [("float32", 1), ("uint8", 255)])
+def test_a_whole_set_of_faint_images_is_refused_with_a_remedy_that_can_be_followed(dtype, white):
+    faint = (UNIT * 0.05 * white).astype(dtype)
+    with pytest.raises(VGG7Error, match=f"--pixel-max {white}, if the images are just faint"):
+        from_arrays("faint", faint, LABELS)
+    assert from_arrays("faint", faint, LABELS, encoding=Encoding(pixel_max=white)).images.max() <= 0.05
+
+
 def test_a_bright_border_is_remarked():
     assert "--invert" in " ".join(load(str(CASES / "inverted.npz")).notes)
 
@@ -241,7 +259,7 @@ def test_the_methods_of_a_model_accept_the_same_with_a_warning():
     with pytest.warns(InputWarning, match="one-hot"):
         loss, _ = model.loss_and_gradients(UNIT, np.eye(10)[LABELS])
     assert loss == model.loss_and_gradients(UNIT, LABELS)[0]
-    with pytest.raises(VGG7Error, match="maximum of 16"):
+    with pytest.warns(InputWarning, match="brightest pixel is 16; assumed that 255 is white"):
         model.predict((UNIT * 16).astype(np.uint8))
 
 

@@ -58,7 +58,7 @@ def evaluate(
     images = load(data, model.config.classes, size, encoding, data_dir, download=download)
     part = split or ("test" if data == "digits" or images.test else "all")
     options.print_notes(images)
-    if part == "test" and images.test:
+    if part == "test" and images.test:  # as it is: a split would demand images of every class
         images = images.test
     elif part == "all":
         images = images.whole()

@@ -81,7 +81,7 @@ def train(
         folder.create(run)
         state = loop.start(model, run.training)
     options.print_notes(dataset)
-    del dataset  # the splits have copies
+    del dataset  # the splits have copies of their images
 
     model.threads = threads
     began, first_epoch = time.perf_counter(), len(state.history)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from numpy_vgg7.data.arrays import PAIR, from_arrays, load_npy, load_npz
+from numpy_vgg7.data.arrays import from_arrays, load_npy, load_npz
 from numpy_vgg7.data.csv_file import load_csv
 from numpy_vgg7.data.dataset import Dataset, Splits, split
 from numpy_vgg7.data.digits import load_digits
@@ -38,16 +38,22 @@ def load(
     if (data_dir or download) and not {name, test} & set(COLLECTIONS):
         fix = f"leave the folder and the download to {', '.join(COLLECTIONS)}"
         raise DataError(f"data set {name}", "one of these", name, fix)
+    if data_dir and test != name and {name, test} <= set(COLLECTIONS):
+        fix = f"put {test} where it is found without the option, and leave that out"
+        raise DataError(f"data sets {name} and {test}", "one of them in a folder", str(data_dir), fix)
     if encoding != PLAIN and name == "digits" and test is None:
         fix = "leave out the options on pixels and labels"
         raise DataError("data set digits", "pixels and labels as they are embedded", "options", fix)
     dataset = _load(name, classes, image_size, encoding, data_dir, download)
     if test is None:
         return dataset
-    encoding = replace(encoding, class_names=dataset.class_names)
+    encoding = replace(encoding, class_names=dataset.class_names or encoding.class_names)
     held_out = _load(test, dataset.classes, dataset.image_size, encoding, data_dir, download)
-    notes = (*dataset.notes, *(note for note in held_out.notes if note not in dataset.notes))
-    return replace(dataset, test=held_out, notes=notes)
+    notes = [*dataset.notes, *(note for note in held_out.notes if note not in dataset.notes)]
+    if held_out.test:
+        held_out = held_out.test
+        notes.append(f"{test}: only its official test part, {len(held_out)} images, is the test set")
+    return replace(dataset, test=held_out, notes=tuple(notes))
 
 
 def _load(
@@ -63,7 +69,7 @@ def _load(
         return load_digits(classes, image_size)
     if name in COLLECTIONS:
         return load_mnist(name, data_dir, classes, image_size, encoding, download)
-    if PAIR in name or path.suffix == ".npy":
+    if path.suffix == ".npy":
         return load_npy(name, classes, image_size, encoding)
     if path.suffix in READERS:
         return READERS[path.suffix](path, classes, image_size, encoding)

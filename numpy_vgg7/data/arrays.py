@@ -41,7 +41,7 @@ def from_arrays(
     held_out = None
     if test:
         test_images, test_labels = (np.asarray(array) for array in test)
-        if test_images.dtype != images.dtype or test_images.shape[1:] != images.shape[1:]:
+        if not images.ndim or test_images.dtype != images.dtype or test_images.shape[1:] != images.shape[1:]:
             expected = f"test images like the others, {images.dtype} of shape {images.shape[1:]} each"
             found = f"{test_images.dtype} of shape {test_images.shape[1:]}"
             raise DataError(name, expected, found, "convert them in the same way")
@@ -55,9 +55,10 @@ def from_arrays(
         notes.append(f"{image_source}: the border is bright; if the images are dark on light, give --invert")
     if test:
         held_out_numbers = as_labels(
-            test_labels, len(test_images), classes, f"{label_source}, test part", encoding, lambda line: None
+            test_labels, len(test_images), classes, f"{label_source}, test part", encoding, notes.append
         )
-        held_out = Dataset(f"{name}, test part", pixels[count:], held_out_numbers, classes)
+        # A copy, since a view would keep the training images, too.
+        held_out = Dataset(f"{name}, test part", pixels[count:].copy(), held_out_numbers, classes)
     return Dataset(name, pixels[:count], numbers, classes, encoding.class_names, held_out, tuple(notes))
 
 

@@ -26,8 +26,9 @@ def load_csv(path: Path, classes: int | None, image_size: int | None, encoding: 
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = next(csv.reader(file), [])
-        header = not all(_is_number(word) for word in first[1:])
         names = [word.strip().lower() for word in first]
+        # The other columns may be named by numbers, as pandas does.
+        header = not set(names).isdisjoint(LABEL_COLUMNS) or not all(map(_is_number, first[1:]))
         label = next((names.index(name) for name in LABEL_COLUMNS if name in names), None) if header else 0
         if label is None or len(first) < 2:
             raise ValueError("no column named label" if header else f"{len(first)} columns")
@@ -39,7 +40,6 @@ def load_csv(path: Path, classes: int | None, image_size: int | None, encoding: 
     labels = np.char.strip(labels)
     if all(_is_number(word) for word in np.unique(labels)):
         labels = labels.astype(np.float64)
-        labels = labels.astype(np.int64) if (labels == np.floor(labels)).all() else labels
     if pixels.size and pixels.min() >= 0 and pixels.max() <= BYTE and (pixels == np.floor(pixels)).all():
         pixels = pixels.astype(np.uint8)
     return from_arrays(

@@ -57,7 +57,9 @@ class Dataset:
         """These images and those of the test part."""
         if self.test is None:
             return self
-        pixels = np.concatenate([self.pixels, self.test.pixels])
+        same = self.pixels.dtype == self.test.pixels.dtype  # else bytes would be mixed with floats
+        of_both = (self.pixels, self.test.pixels) if same else (self.images, self.test.images)
+        pixels = np.concatenate(of_both)
         labels = np.concatenate([self.labels, self.test.labels])
         return Dataset(self.name, pixels, labels, self.classes, self.class_names)
 

@@ -28,18 +28,18 @@ def read_idx(path: Path, dimensions: int) -> Array:
             raw.seek(0)
             size = path.stat().st_size
             if not compressed:
-                return _read(raw, path, dimensions, size, exact=True)
+                return _read(raw, path, dimensions, size)
             with gzip.GzipFile(fileobj=raw) as file:
                 limit = max(ALWAYS_ALLOWED, EXPANSION * size)
-                return _read(file, path, dimensions, limit, exact=False)
+                return _read(file, path, dimensions, limit)
     except (OSError, EOFError, zlib.error, MemoryError) as error:
         raise DataError(
             str(path), "a readable file", error or "too little memory", "download it again"
         ) from error
 
 
-def _read(file: BufferedIOBase, path: Path, dimensions: int, limit: int, exact: bool) -> Array:
-    """Read an IDX file of at most `limit` bytes, or with `exact` of that number."""
+def _read(file: BufferedIOBase, path: Path, dimensions: int, limit: int) -> Array:
+    """Read an IDX file of at most `limit` bytes."""
     retry = "download it again"
     magic = bytes([0, 0, UNSIGNED_BYTES, dimensions])
     start = len(magic) + 4 * dimensions
@@ -53,9 +53,8 @@ def _read(file: BufferedIOBase, path: Path, dimensions: int, limit: int, exact: 
         raise DataError(str(path), f"an IDX file that starts with {magic.hex(' ')}", found, retry)
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4", dimensions, 4))
     expected = f"{' x '.join(map(str, shape))} bytes of data"
-    if start + prod(shape) > limit or (exact and start + prod(shape) < limit):
-        found = str(limit - start) if exact else "a small compressed file"
-        raise DataError(str(path), expected, found, retry)
+    if start + prod(shape) > limit:
+        raise DataError(str(path), expected, f"at most {limit - start}, by the size of the file", retry)
     data = np.empty(prod(shape), np.uint8)
     view, done = data.data, 0
     while done < len(view) and (count := file.readinto(view[done:])):

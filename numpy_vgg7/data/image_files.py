@@ -50,7 +50,7 @@ def read_images(path: Path, image_size: int, encoding: Encoding = PLAIN) -> Imag
     if grey.shape != (image_size, image_size):
         grey = _fit(grey, image_size)
         assumed += f", digit cropped and resized to {image_size}x{image_size}"
-    return ImageFile(as_images(grey[None], image_size, "float32", str(path)), assumed)
+    return ImageFile(as_images(grey[None], image_size, "float32", str(path), Encoding(pixel_max=1)), assumed)
 
 
 def read_grey(path: Path, kind: str = "PNG") -> NDArray[np.float64]:

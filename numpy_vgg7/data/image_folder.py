@@ -52,14 +52,18 @@ def _existing(path: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _class_folders(folder: Path) -> list[Path]:
-    try:
-        found = sorted(part for part in folder.iterdir() if part.is_dir() and part.name[0] not in "._")
-    except OSError as error:
-        raise DataError(str(folder), "a readable folder", error, "check the path") from error
+    found = [part for part in _entries(folder) if part.is_dir() and part.name[0] not in "._"]
     if len(found) < 2:
         fix = "make a folder for each class, with its images inside"
         raise DataError(str(folder), "at least two class folders", len(found), fix)
     return found
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(str(folder), "a readable folder", error, "check the path") from error
 
 
 def _read(folder: Path) -> tuple[Array, Array, int]:
@@ -68,7 +72,7 @@ def _read(folder: Path) -> tuple[Array, Array, int]:
     labels: list[str] = []
     others = 0
     for part in _class_folders(folder):
-        for path in sorted(part.iterdir()):
+        for path in _entries(part):
             kind = SUFFIXES.get(path.suffix.lower())
             if kind is None or path.name.startswith("."):
                 others += not path.name.startswith(".")

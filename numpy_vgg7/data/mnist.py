@@ -2,7 +2,9 @@
 
 import os
 import sys
+import zlib
 from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,11 +34,15 @@ class Collection(NamedTuple):
     openml: str | None = None
     training_images: int = 60_000  # the first ones at OpenML
     transposed: bool = False
+    labels_from: int = 0  # the label of the first class
 
 
 def _emnist(part: str) -> Collection:
     folders = ("", "raw", "gzip", "EMNIST/raw")
-    return Collection(folders, f"emnist-{part}-train", f"emnist-{part}-test", transposed=True)
+    first = 1 if part == "letters" else 0
+    return Collection(
+        folders, f"emnist-{part}-train", f"emnist-{part}-test", transposed=True, labels_from=first
+    )
 
 
 EMNIST_PARTS = ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")
@@ -84,20 +90,22 @@ def load_mnist(
     `download` they are put there if they are missing. Raises DataError.
     """
     collection, folder = COLLECTIONS[name], folder or default_folder(name)
-    if download and _find(folder, collection, collection.train, "images") is None:
+    if download and _missing(folder, collection):
         download_openml(name, folder)
     fix = f"name the folder of the four files with --data-dir ({MIRROR} has MNIST's)"
     if collection.openml:
         fix += ", or give --download"
     images, labels = _read_part(folder, name, collection.train, fix)
     test = _read_part(folder, name, collection.test, fix)
+    notes = []
     if collection.transposed:
         images, test = images.transpose(0, 2, 1), (test[0].transpose(0, 2, 1), test[1])
+        notes.append(f"{name}: images transposed, as this collection stores them by columns")
+    if collection.labels_from and not encoding.labels_from:
+        encoding = replace(encoding, labels_from=collection.labels_from)
+        notes.append(f"{name}: labels from {collection.labels_from}, as this collection has them")
     dataset = from_arrays(name, images, labels, classes, image_size, encoding, test)
-    if not collection.transposed:
-        return dataset
-    note = f"{name}: images transposed, as this collection stores them by columns"
-    return replace(dataset, notes=(*dataset.notes, note))
+    return replace(dataset, notes=(*dataset.notes, *notes))
 
 
 def default_folder(name: str) -> Path:
@@ -128,11 +136,19 @@ def _read_part(folder: Path, name: str, part: str, fix: str) -> tuple[Array, Arr
                 if part not in (files.train, files.test) and _find(folder, files, files.train, kind)
             ]  # fmt: skip
             if others:
-                fix = f"this folder has the files of {', '.join(others)}; give --data {others[0]}"
+                fix = (
+                    f"this folder has the files of {', '.join(others)}: name that data set, or another folder"
+                )
             expected = f"a file of {name}, with or without .gz"
             raise DataError(str(folder / f"{part}-{kind}-{idx}-ubyte"), expected, "no such file", fix)
         arrays.append(read_idx(path, dimensions))
     return arrays[0], arrays[1]
+
+
+def _missing(folder: Path, collection: Collection) -> list[tuple[str, str]]:
+    """Part and kind of the files that are not in a folder."""
+    wanted = [(part, kind) for part in (collection.train, collection.test) for kind in KINDS]
+    return [(part, kind) for part, kind in wanted if _find(folder, collection, part, kind) is None]
 
 
 def _find(folder: Path, collection: Collection, part: str, kind: str) -> Path | None:
@@ -144,7 +160,10 @@ def _find(folder: Path, collection: Collection, part: str, kind: str) -> Path | 
 
 
 def download_openml(name: str, folder: Path) -> None:
-    """Download a collection from OpenML and write its four files. Raises DataError without a network."""
+    """Download a collection from OpenML and write the files that are missing.
+
+    Raises DataError without a network.
+    """
     from sklearn.datasets import fetch_openml
 
     collection = COLLECTIONS[name]
@@ -155,7 +174,7 @@ def download_openml(name: str, folder: Path) -> None:
         )
     try:
         found = fetch_openml(collection.openml, version=1, as_frame=False, parser="liac-arff", cache=False)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, HTTPException, zlib.error) as error:
         raise DataError(f"--download {name}", "an answer from openml.org", error, manual) from error
     pixels, labels = (np.asarray(getattr(found, key)) for key in ("data", "target"))
     if pixels.shape[0] <= collection.training_images or pixels.shape[1:] != (IMAGE_SIZE**2,):
@@ -163,8 +182,9 @@ def download_openml(name: str, folder: Path) -> None:
         raise DataError(f"--download {name}", expected, f"shape {pixels.shape}", manual)
     images = pixels.reshape(-1, IMAGE_SIZE, IMAGE_SIZE).astype(np.uint8)
     make_folder(folder)
-    first = slice(None, collection.training_images), slice(collection.training_images, None)
-    for part, chosen in zip((collection.train, collection.test), first, strict=True):
-        # The images of the training part last: they tell that the download is complete.
-        write_idx(folder / f"{part}-labels-idx1-ubyte", labels[chosen].astype(np.int64))
-        write_idx(folder / f"{part}-images-idx3-ubyte", images[chosen])
+    arrays: dict[str, Array] = {"images": images, "labels": labels.astype(np.int64)}
+    n = collection.training_images
+    of_part = {collection.train: slice(None, n), collection.test: slice(n, None)}
+    for part, kind in _missing(folder, collection):
+        idx, _ = KINDS[kind]
+        write_idx(folder / f"{part}-{kind}-{idx}-ubyte", arrays[kind][of_part[part]])

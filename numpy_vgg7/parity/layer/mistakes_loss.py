@@ -1,4 +1,4 @@
-"""Usual mistakes in softmax with cross-entropy; rows of the dictionary in `layer_mistakes.py`."""
+"""Usual mistakes in softmax with cross-entropy; rows of the dictionary in `mistakes.py`."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from numpy_vgg7 import functional as F
 from numpy_vgg7.functional import Array
-from numpy_vgg7.parity.layer_trials import Trial
+from numpy_vgg7.parity.layer.trials import Trial
 
 Formula = Callable[[Trial], Array]
 EPSILONS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15)

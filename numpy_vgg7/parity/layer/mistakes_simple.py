@@ -1,4 +1,4 @@
-"""Usual mistakes in pooling and linear layers; rows of the dictionary in `layer_mistakes.py`."""
+"""Usual mistakes in pooling and linear layers; rows of the dictionary in `mistakes.py`."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from numpy_vgg7 import functional as F
 from numpy_vgg7.functional import Array
-from numpy_vgg7.parity.layer_trials import Trial
+from numpy_vgg7.parity.layer.trials import Trial
 
 Formula = Callable[[Trial], Array]
 

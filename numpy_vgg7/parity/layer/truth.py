@@ -13,7 +13,8 @@ import numpy as np
 
 from numpy_vgg7 import functional as F
 from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.parity.layer_trials import ELEMENTWISE, Trial
+from numpy_vgg7.network import ACTIVATIONS
+from numpy_vgg7.parity.layer.trials import ELEMENTWISE, Trial
 
 # Correct layers in fifteen styles use up to 20 % of the tolerance in float32, 4 % in float64, over 200 seeds.
 # The smallest mistake of the examples, log(p + 1e-12), is far outside of it in float64.
@@ -42,16 +43,9 @@ def definition(trial: Trial) -> Arrays:
             "out": F.cross_entropy(x, trial.labels),
             "x": F.cross_entropy_backward(probs, trial.labels),
         }
-    forward, backward = _ACTIVATIONS[trial.like or ""]
-    out = forward(x)
-    return {"out": out, "x": backward(x, out if trial.own is None else trial.own, d_out)}
-
-
-_ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array, Array], Array]]] = {
-    "relu": (F.relu, F.relu_backward),
-    "tanh": (F.tanh, F.tanh_backward),
-    "arctan": (F.arctan, F.arctan_backward),
-}
+    function = ACTIVATIONS[trial.like or ""]
+    out = function.forward(x)
+    return {"out": out, "x": function.backward(x, out if trial.own is None else trial.own, d_out)}
 
 
 def tolerances(trial: Trial, dtype: np.dtype) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from numpy_vgg7.errors import LayerError
 from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.parity.layer_trials import Trial
+from numpy_vgg7.parity.layer.trials import Trial
 
 # What an argument of a backward pass is, by its name. The names of parameters come first.
 NAMES = {

@@ -13,14 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from numpy_vgg7.functional import Array
-from numpy_vgg7.parity import (
-    layer_mistakes_activations,
-    layer_mistakes_conv,
-    layer_mistakes_loss,
-    layer_mistakes_simple,
+from numpy_vgg7.parity.layer import (
+    mistakes_activations,
+    mistakes_conv,
+    mistakes_loss,
+    mistakes_simple,
 )
-from numpy_vgg7.parity.layer_trials import Trial
-from numpy_vgg7.parity.layer_truth import definition
+from numpy_vgg7.parity.layer.trials import Trial
+from numpy_vgg7.parity.layer.truth import definition
 
 Formula = Callable[[Trial], Array]
 
@@ -34,16 +34,16 @@ class Mistake(NamedTuple):
 
 
 TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
-    **layer_mistakes_conv.TABLES,
-    **layer_mistakes_simple.TABLES,
-    **layer_mistakes_activations.TABLES,
-    **layer_mistakes_loss.TABLES,
+    **mistakes_conv.TABLES,
+    **mistakes_simple.TABLES,
+    **mistakes_activations.TABLES,
+    **mistakes_loss.TABLES,
 }
 FITTED: dict[tuple[str, str], list[tuple[str, Formula, Formula]]] = {
-    **layer_mistakes_conv.FITTED,
-    **layer_mistakes_simple.FITTED,
-    **layer_mistakes_activations.FITTED,
-    **layer_mistakes_loss.FITTED,
+    **mistakes_conv.FITTED,
+    **mistakes_simple.FITTED,
+    **mistakes_activations.FITTED,
+    **mistakes_loss.FITTED,
 }
 
 NO_UPSTREAM = "the upstream gradient is not multiplied: d_out has no effect"

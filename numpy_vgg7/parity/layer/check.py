@@ -8,12 +8,12 @@ import numpy as np
 
 from numpy_vgg7.errors import LayerError
 from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.parity.layer_call import Layer, ResultError, Run
-from numpy_vgg7.parity.layer_mistakes import Mistake
-from numpy_vgg7.parity.layer_report import Finding, LayerReport
-from numpy_vgg7.parity.layer_trials import LIKES, Trial, out_shape, trial_of, trials
-from numpy_vgg7.parity.layer_truth import OwnDerivative, definition, own_derivative, own_gradient, tolerances
-from numpy_vgg7.parity.layer_words import Evidence, description, explanations, matching
+from numpy_vgg7.parity.layer.call import Layer, ResultError, Run
+from numpy_vgg7.parity.layer.mistakes import Mistake
+from numpy_vgg7.parity.layer.report import Finding, LayerReport
+from numpy_vgg7.parity.layer.trials import LIKES, Trial, out_shape, trial_of, trials
+from numpy_vgg7.parity.layer.truth import OwnDerivative, definition, own_derivative, own_gradient, tolerances
+from numpy_vgg7.parity.layer.words import Evidence, description, explanations, matching
 
 MOST_ELEMENTS = 300  # up to which the derivative of an unknown layer is computed element by element
 
