@@ -1,7 +1,9 @@
 """The check of the engine runs it as users do, and judges it by one tolerance per dtype; threads in turns."""
 
 from collections import defaultdict
+from contextlib import ExitStack
 from dataclasses import replace
+from math import inf
 from threading import Lock
 from unittest import mock
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from numpy_vgg7 import model
-from numpy_vgg7.engine import plan, update
+from numpy_vgg7.engine import gemm, im2col, kernels, plan, update, winograd
 from numpy_vgg7.optim import SGD
 from numpy_vgg7.parity import checks, engine_check, turns
 from numpy_vgg7.parity.case import RATES
@@ -56,6 +58,24 @@ def test_batches_are_single_images_and_several_uneven_shards(splits):
     sizes = [size for _, seen in splits for split in seen.values() for size in split]
     assert any(len(set(size)) > 1 for size in sizes), "no split is uneven"
     assert max(len(size) for size in sizes) >= 3
+
+
+def test_products_of_every_kind_are_cut_into_blocks_on_any_processor():
+    cut = defaultdict(set)
+    for case in checks._engine_cases(SUITE):
+        with ExitStack() as stack:
+            for module in (kernels, im2col, winograd, gemm):
+
+                class Recorded(gemm.Gemm):
+                    def __init__(self, left, right, out, name=module.__name__):
+                        super().__init__(left, right, out)
+                        cut[name].add(self.left.ndim > left.ndim)
+
+                stack.enter_context(mock.patch.object(module, "Gemm", Recorded))
+            stack.enter_context(mock.patch.object(gemm, "block_limit", return_value=inf))
+            by_engine(case)
+    names = {"kernels", "im2col", "winograd", "gemm"}
+    assert cut == {f"numpy_vgg7.engine.{name}": {True, False} for name in names}
 
 
 def test_training_has_momentum_nesterov_decay_and_a_schedule_in_both_dtypes(splits):

@@ -96,15 +96,18 @@ def test_a_method_of_the_engine_that_changes_its_images_is_seen(name):
 def test_a_method_of_the_engine_that_uses_its_results_again_is_seen(name):
     original, kept = getattr(model.VGG7, name), {}
 
+    def used_again(key, array):
+        memory = kept.setdefault((key, array.shape), array)
+        np.copyto(memory, array)
+        return memory
+
     def method(self, images, *labels):
         found = original(self, images, *labels)
-        arrays = found[1] if isinstance(found, tuple) else found
-        arrays = arrays if isinstance(arrays, dict) else {"": arrays}
-        for key, array in arrays.items():
-            if (key, array.shape) in kept:
-                np.copyto(kept[key, array.shape], array)
-            kept[key, array.shape] = array
-        return found
+        if isinstance(found, np.ndarray):
+            return used_again("", found)
+        arrays = found if isinstance(found, dict) else found[1]
+        arrays = {key: used_again(key, array) for key, array in arrays.items()}
+        return arrays if isinstance(found, dict) else (found[0], arrays)
 
     with mock.patch.object(model.VGG7, name, method):
         words = {culprit.diagnosis for culprit in impurities(SUITE.even(), 0)}
@@ -251,6 +254,20 @@ def test_a_check_that_raises_has_found_something_and_the_others_still_run():
     assert found.keys() == CHECKS.keys()
     assert [one.tensor for one in found["kinks"]] == ["conv1", "crash: ZeroDivisionError: by zero"]
     assert sum(map(len, found.values())) == 2
+
+
+def test_a_check_of_a_bug_stops_when_it_has_located_it():
+    located, seen = Culprit("conv1 forward", "conv1", "is wrong"), []
+
+    def check(suite):
+        for culprit in (None, located, located):
+            seen.append(culprit)
+            yield checks.Finding("conv1", culprit)
+
+    with mock.patch.dict(CHECKS, {name: lambda suite: iter(()) for name in CHECKS} | {"kinks": check}):
+        assert [one.culprit for one in examine(SUITE, until_located=True)["kinks"]] == [None, located]
+        assert len(seen) == 2
+        assert len(examine(SUITE)["kinks"]) == 3
 
 
 def test_the_control_names_what_it_finds():

@@ -16,7 +16,7 @@ import numpy as np
 from numpy_vgg7 import functional as F
 from numpy_vgg7 import model as model_module
 from numpy_vgg7 import network
-from numpy_vgg7.engine import plan, update
+from numpy_vgg7.engine import gemm, plan, update
 from numpy_vgg7.engine.executor import Result
 from numpy_vgg7.engine.gemm import materialize
 from numpy_vgg7.engine.threads import ThreadPool
@@ -39,8 +39,9 @@ SHORTER = 2  # images that the second batch of a training lacks
 class EngineCase:
     """A case and how the engine runs it.
 
-    images_per_shard: makes the engine split a small batch into tasks and shards of about this size, and
-    large parameters into blocks of a few rows. Without it, the engine's own constants count.
+    images_per_shard: makes the engine split a small batch into tasks and shards of about this size, large
+    parameters into blocks of a few rows, and products into blocks, on any processor. Without it, the engine's
+    own constants count.
     fortran_order: weights of the fully connected layers lie in memory as (in, out).
     lr_scales: of the steps of the training.
     in_turns: threads take turns line by line, so that memory shared by two tasks is seen.
@@ -100,7 +101,8 @@ def engine_mismatches(cases: Iterable[EngineCase]) -> Iterator[tuple[str, Culpri
             if not result.passed and (not result.note.startswith("vacuous") or found[result.name].any())
         ]
         if failed:
-            culprit = locate(case.case, found, reference, failed)
+            with as_it_is_run(case):
+                culprit = locate(case.case, found, reference, failed)
             yield from ((result.name, culprit) for result in failed)
 
 
@@ -227,7 +229,10 @@ def mismatches_beside_each_other(case: Case, sgd: SGD, steps: int = 2) -> Iterat
 
 @contextmanager
 def as_it_is_run(engine_case: EngineCase) -> Iterator[None]:
-    """The engine's constants for `images_per_shard`, and threads that take turns, inside a block."""
+    """The engine's constants for `images_per_shard`, and threads that take turns, inside a block.
+
+    A block of a product takes what the smallest block of fc5 does, so that some products are cut.
+    """
     with ExitStack() as stack:
         if engine_case.images_per_shard is not None:
             layers, images = engine_case.case.model.layers, engine_case.case.images
@@ -239,8 +244,15 @@ def as_it_is_run(engine_case: EngineCase) -> Iterator[None]:
             }
             stack.enter_context(mock.patch.dict(vars(plan), sizes))
             stack.enter_context(mock.patch.object(update, "BLOCK_SIZE", 1))
+            block = float(gemm.MIN_ROWS * len(images) * _inputs_of_classifier(layers))
+            stack.enter_context(mock.patch.object(gemm, "block_limit", lambda: block))
             at_a_time = engine_case.images_per_shard + 1
             stack.enter_context(mock.patch.object(model_module, "INFERENCE_BATCH", at_a_time))
         if engine_case.in_turns:
             stack.enter_context(mock.patch.object(ThreadPool, "run", lambda pool, tasks: run_in_turns(tasks)))
         yield
+
+
+def _inputs_of_classifier(layers: Layers) -> int:
+    """What a row of fc5's weight has to multiply for one image."""
+    return next(layer.in_features for layer in layers if isinstance(layer, network.Linear))

@@ -43,13 +43,19 @@ class Verdict:
         return self.culprit is not None and fnmatch(self.culprit.place, self.mutant.place)
 
 
-def examine(suite: Suite) -> Findings:
-    """Every check's findings, by kind. A check that raises has found something."""
+def examine(suite: Suite, until_located: bool = False) -> Findings:
+    """Every check's findings, by kind. A check that raises has found something.
+
+    With `until_located`, each check stops when it has found something and knows the place.
+    """
     found: Findings = {}
     for kind, check in CHECKS.items():
         findings: list[Finding] = []
         try:
-            findings.extend(check(suite))
+            for finding in check(suite):
+                findings.append(finding)
+                if until_located and finding.culprit:
+                    break
         except Exception as error:
             findings.append(Finding(f"crash: {type(error).__name__}: {error}"))
         found[kind] = findings
@@ -74,7 +80,7 @@ def control(referee: Referee, seeds: int) -> Iterator[list[str]]:
 def _with_bug(referee: Referee, name: str) -> Findings:
     (mutant,) = (mutant for mutant in CATALOGUE if mutant.name == name)
     with mutant.applied(), np.errstate(all="ignore"):  # a bug may well overflow
-        return examine(Suite(0, referee))
+        return examine(Suite(0, referee), until_located=True)
 
 
 def _unchanged(referee: Referee, seed: int) -> Findings:

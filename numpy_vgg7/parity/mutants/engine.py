@@ -1,17 +1,16 @@
 """Bugs of the engine's kernels and of the algorithms under them."""
 
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 import numpy as np
 
-from numpy_vgg7.engine import kernels
+from numpy_vgg7.engine import gemm, kernels
 from numpy_vgg7.engine.gemm import FactoredGradient
 from numpy_vgg7.engine.winograd import Winograd, WinogradWeightGradient
+from numpy_vgg7.functional import Array
 from numpy_vgg7.parity.mutants.mutant import Make, Mutant, Replacement, after, bug, instead
-
-BLOCK = 4  # rows
-
 
 def d_out_to_every_corner(pool: kernels.AvgPool2d) -> None:
     """d_x = d_out in all four pixels."""
@@ -90,11 +89,16 @@ def flush_subnormals(relu: kernels.ReLU) -> None:
     relu.y[np.abs(relu.y) < np.finfo(relu.y.dtype).tiny] = 0
 
 
-def whole_blocks_only(fc: kernels.Linear) -> None:
-    """Outputs in blocks of four, without those that do not fill one."""
-    outputs = fc.out.shape[1]
-    if outputs > BLOCK:
-        fc.out[:, outputs // BLOCK * BLOCK :] = 0
+def count_that_need_not_divide(rows: int, work: int) -> int:
+    """The number of blocks, whether or not it divides the rows."""
+    count = max(1, ceil(rows * work / gemm.block_limit()))
+    return count if count <= rows // gemm.MIN_ROWS else 1
+
+
+def whole_blocks_only(matrices: Array, count: int) -> Array:
+    """Blocks without the rows that are left over."""
+    *others, rows, columns = matrices.shape
+    return matrices[..., : rows // count * count, :].reshape(*others, count, rows // count, columns)
 
 
 POOL_OMITS_QUARTER = Replacement(kernels.AvgPool2d, "backward_input", instead(d_out_to_every_corner))
@@ -151,8 +155,10 @@ KERNELS = (
     bug("tanh' missing (engine)", "act? backward", kernels.Tanh, "backward_input", instead(lambda tanh: None)),
     bug("arctan' from the output (engine)", "logits backward", kernels.Arctan, "backward_input",
         instead(lambda arctan: np.divide(arctan.d, 1 + arctan.arctan**2, arctan.d))),
-    bug("rows of a product that do not fill a block left out (engine)", "fc? forward", kernels.Linear, "forward",
-        after(whole_blocks_only)),
+    Mutant("rows of a product that do not fill a block left out (engine)", "conv? forward", (
+        Replacement(gemm, "block_count", instead(count_that_need_not_divide)),
+        Replacement(gemm, "row_blocks", instead(whole_blocks_only)),
+    )),
     bug("FC dW transposed (engine)", "fc? backward", FactoredGradient, "materialize",
         lambda original: lambda self: original(self).T.reshape(original(self).shape)),
     bug("FC db averaged (engine)", "fc? backward", kernels.Linear, "backward_params",
