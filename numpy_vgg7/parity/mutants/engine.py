@@ -12,6 +12,7 @@ from numpy_vgg7.engine.winograd import Winograd, WinogradWeightGradient
 from numpy_vgg7.functional import Array
 from numpy_vgg7.parity.mutants.mutant import Make, Mutant, Replacement, after, bug, instead
 
+
 def d_out_to_every_corner(pool: kernels.AvgPool2d) -> None:
     """d_x = d_out in all four pixels."""
     np.take(pool.d_out.pixels.reshape(pool.quarters.shape), pool.window_of, 0, pool.d_x.pixels, "clip")
