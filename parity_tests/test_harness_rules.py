@@ -52,8 +52,8 @@ def test_an_error_may_be_a_million_millionth_of_the_largest_element(place, sign,
 
 @pytest.mark.parametrize("tolerance", [1e-13, 1e-6])
 def test_another_tolerance_takes_the_place_of_the_first(tolerance):
-    assert judge("act1", off((1, 1), INSIDE * 4 * tolerance), TRUTH, tolerance, np.inf).passed
-    assert not judge("act1", off((1, 1), OUTSIDE * 4 * tolerance), TRUTH, tolerance, np.inf).passed
+    assert judge("act1", off((1, 1), INSIDE * 4 * tolerance), TRUTH, tolerance, 1.0).passed
+    assert not judge("act1", off((1, 1), OUTSIDE * 4 * tolerance), TRUTH, tolerance, 1.0).passed
 
 
 def test_an_element_that_is_not_small_is_also_judged_by_its_own_size():

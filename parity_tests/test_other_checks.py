@@ -191,6 +191,7 @@ def test_the_loss_of_large_logits(loss):
 
 
 @pytest.mark.parametrize("function", ["relu", "tanh", "arctan"])
+@np.errstate(all="ignore")
 def test_an_activation_that_is_wrong_for_one_extreme_number_is_seen(function):
     layer = Activation("act1", function)
     right = network.ACTIVATIONS[function]
@@ -208,6 +209,7 @@ def test_an_activation_that_is_wrong_for_one_extreme_number_is_seen(function):
         assert "act1 forward" in places or np.isnan(number) or np.isinf(right.forward(number))
 
 
+@np.errstate(all="ignore")
 def test_a_batch_that_is_wrong_without_extreme_values_is_left_to_the_other_checks():
     case = EngineCase(SUITE.even(), RATES, 2, 2)
     assert not list(extremes.engine(case))

@@ -1,6 +1,8 @@
 """The harness catches every bug of the catalogue, finds the right place, and reports nothing else."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,13 +30,60 @@ def test_a_bug_is_caught_and_located(verdicts, mutant):
 
 
 def test_the_catalogue_is_complete_and_names_are_unique():
-    assert len(CATALOGUE) >= 100
+    assert len(CATALOGUE) >= 110
     assert len({mutant.name for mutant in CATALOGUE}) == len(CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "last shard left out",
+        "gradients of all shards but the first twice",
+        "gradients averaged over shards",
+        "shards of a trace out of order",
+        "batches of inference out of order",
+        "two tasks share a buffer",
+        "calls from two threads do not take turns",
+        "no schedule where there are threads",
+        "weight decay ignored for linear layers without momentum",
+        "transformed filters of an earlier step",
+        "inference with the filters of its first call",
+        "parameters of an earlier call",
+        "gradients scaled in place by the optimiser",
+        "returned gradients overwritten by the next batch",
+        "ReLU turns NaN into 0",
+        "ReLU flushes subnormal numbers to 0",
+        "ReLU turns infinity into the largest number",
+        "tanh cut off at 8",
+        "arctan cut off at 10",
+        "probabilities of a float32 network in float64",
+        "velocity not transposed with its weight",
+        "rows of a product that do not fill a block left out",
+        "rows of a step that do not fill a block left out",
+    ],
+)
+def test_the_catalogue_has_bugs_of_what_runs_the_kernels_and_of_extreme_values(kind):
+    assert f"{kind} (engine)" in {mutant.name for mutant in CATALOGUE}
 
 
 def test_each_kind_of_check_catches_a_bug_that_no_other_does(verdicts):
     missed = needed(list(verdicts.values()))
     assert all(missed.values()), missed
+
+
+def test_the_readme_says_what_gets_through_without_each_check(verdicts):
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    count = len(CATALOGUE)
+    assert (
+        f"puts {count} known bugs into the definition and the engine, one at a time: all {count} are"
+        in readme
+    )
+    rows = re.findall(r"^\| ([^|]*) \| (\d+) \| ([^|]*) \|$", readme.split("| without |")[1], re.MULTILINE)
+    missed = needed(list(verdicts.values()))
+    for kind, names in missed.items():
+        (row,) = [row for row in rows if row[0].startswith(kind)]
+        assert (kind, int(row[1])) == (kind, len(names))
+        assert row[2] in names
 
 
 def test_the_two_silent_faults_of_the_articles_corrected_gradient_are_named(verdicts):

@@ -229,7 +229,7 @@ CHECKS: dict[str, Callable[[Suite], Iterator[Finding]]] = {
     "optimiser step": optimiser_step,
     "kinks": kinks,
     "complex step": complex_steps,
-    "float32 lane": rounding,
+    "float32 check": rounding,
     "extreme logits": extreme_logits,
     "purity": purity,
     "interchange": interchange,

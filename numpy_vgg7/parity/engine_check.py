@@ -30,7 +30,7 @@ from numpy_vgg7.parity.diagnose import Context, diagnose
 from numpy_vgg7.parity.kernel_alone import localise_kernels
 from numpy_vgg7.parity.localise import Culprit, first_of
 from numpy_vgg7.parity.tolerances import ELEMENT32, ELEMENT64, ENGINE32, LANE64
-from numpy_vgg7.parity.turns import run_in_turns
+from numpy_vgg7.parity.turns import lock_in_turns, run_in_turns
 
 SHORTER = 2  # images that the second batch of a training lacks
 
@@ -195,7 +195,8 @@ def mismatches_beside_each_other(case: Case, sgd: SGD, steps: int = 2) -> Iterat
 
     The parameters must be those of the training alone, and all logits those from before or after a step.
     """
-    model = case.copy().model
+    with mock.patch.object(model_module, "Lock", lock_in_turns(model_module.Lock)):
+        model = case.copy().model
     definition = Definition(model.layers, case.copy().model.params)
     batches = {"a batch": case.images, "another batch": case.images[::-1]}
     allowed = {name: [definition.logits(images)] for name, images in batches.items()}

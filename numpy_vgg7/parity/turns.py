@@ -2,7 +2,8 @@
 
 Two tasks that use the same memory are wrong only if one runs between two lines of the other, which depends on
 the scheduler. Here it happens after every line: each task runs one line and waits until all others have run
-one. Only one thread runs at a time, and the order is always the same.
+one. Only one thread runs at a time, and the order is always the same, if `lock_in_turns` makes the locks that
+they wait for.
 """
 
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from pathlib import Path
 from threading import Condition, Thread
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 from numpy_vgg7 import engine, model
@@ -19,8 +20,8 @@ from numpy_vgg7 import engine, model
 Work = Callable[[], object]
 
 # Lines of these files are the ones between which tasks take turns.
-TRACED = (str(Path(engine.__file__).parent), model.__file__)
-PATIENCE = 0.01  # seconds without a line, after which a thread is taken to wait for a lock of another
+TRACED = (str(Path(engine.__file__).parent), model.__file__, __file__)
+PATIENCE = 10.0  # seconds without a line, after which a thread is taken to wait for some other lock
 
 
 def run_in_turns(tasks: Sequence[Work]) -> None:
@@ -33,6 +34,30 @@ def run_in_turns(tasks: Sequence[Work]) -> None:
         thread.join()
     if turns.errors:
         raise turns.errors[0]
+
+
+def lock_in_turns(make: Callable[[], Any]) -> Callable[[], Any]:
+    """A function that makes what `make` does, but locks so that tasks which wait for one let others run."""
+
+    def made() -> Any:
+        found = make()
+        return _Lock(found) if hasattr(found, "acquire") else found
+
+    return made
+
+
+class _Lock:
+    def __init__(self, lock: Any) -> None:
+        self.lock = lock
+
+    def __enter__(self) -> None:
+        while not self.lock.acquire(blocking=False):
+            pass  # a line, before which all others run one
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None
+    ) -> None:
+        self.lock.release()
 
 
 class Turns:
