@@ -36,6 +36,13 @@ def half_precision(conv: kernels.Conv2d) -> None:
         np.copyto(d_weight, d_weight.astype(np.float16))
 
 
+def sixteen_bits(conv: kernels.Conv2d) -> None:
+    """The weight gradient with 16 bits behind the point instead of 23, in float32 only."""
+    d_weight = conv.gradients["weight"]
+    if d_weight.dtype == np.float32:
+        np.copyto(d_weight, (np.array(d_weight).view(np.uint32) & 0xFFFFFF80).view(np.float32))
+
+
 def last_sign(winograd: Winograd) -> None:
     """y1 = m1 - m2 + m3"""
     np.add(winograd.y[1], 2 * winograd.m, winograd.y[1])
@@ -119,6 +126,8 @@ ALGORITHMS = (
         after(last_gradient_sign)),
     bug("dW through float16 where the network is float32", "conv? backward", kernels.Conv2d, "backward_params",
         after(half_precision)),
+    bug("dW with 16 bits behind the point where the network is float32", "conv? backward", kernels.Conv2d,
+        "backward_params", after(sixteen_bits)),
 )  # fmt: skip
 
 KERNELS = (
