@@ -173,7 +173,7 @@ def extreme_logits(suite: Suite) -> Iterator[Finding]:
 def extreme_values(suite: Suite) -> Iterator[Finding]:
     """Extreme values: large numbers, NaN, infinities and subnormal numbers."""
     layers = suite.uneven().model.layers
-    case = EngineCase(suite.even(), RATES, threads=2, images_per_shard=2)
+    case = EngineCase(suite.even(), RATES, images_per_shard=2)
     with np.errstate(all="ignore"):
         for found in (
             extremes.kernels(layers),
