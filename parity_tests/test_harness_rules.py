@@ -73,6 +73,13 @@ def test_small_elements_are_judged_too():
     assert not judge("act1", off(1, 1e-8, truth), truth).passed
 
 
+@pytest.mark.parametrize(
+    "place", [(0, 0), (0, 1), (1, 0)], ids=["the largest", "a negative one", "a small one"]
+)
+def test_an_element_with_the_wrong_sign_is_wrong(place):
+    assert judge("act1", off(place, -2 * TRUTH[place]), TRUTH).outside == 1
+
+
 def test_a_gradient_of_zeros_proves_nothing():
     found = judge("act1.grad", np.zeros(3), np.zeros(3))
     assert not found.passed

@@ -139,6 +139,7 @@ def test_the_command_proves_one_bug_by_name():
     assert done.code == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["total"] == record["caught"] == record["blamed_right"] == 1
+    assert (record["control_passed"], record["control_failures"]) == (True, [])
     assert record["mutants"][0]["blamed"] == "pool4 backward"
     assert record["mutants"][0].keys() == {
         "name",

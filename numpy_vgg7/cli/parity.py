@@ -106,7 +106,7 @@ def prove_(
             failures += found
     located = sum(verdict.blamed_right for verdict in verdicts)
     if as_json:
-        print_json(report.prove_json(verdicts, not failures, seeds))
+        print_json(report.prove_json(verdicts, failures, seeds))
     else:
         screen.print(report.prove_table(verdicts))
         if not only:

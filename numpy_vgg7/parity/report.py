@@ -152,13 +152,14 @@ def summary(report: Report) -> list[str]:
     return lines
 
 
-def prove_json(verdicts: Sequence[Verdict], control_passed: bool, control_seeds: int) -> dict[str, Any]:
-    """Stable keys."""
+def prove_json(verdicts: Sequence[Verdict], failures: Sequence[str], control_seeds: int) -> dict[str, Any]:
+    """Stable keys. `failures` are those of the control."""
     return {
         "total": len(verdicts),
         "caught": sum(verdict.caught for verdict in verdicts),
         "blamed_right": sum(verdict.blamed_right for verdict in verdicts),
-        "control_passed": control_passed,
+        "control_passed": not failures,
+        "control_failures": list(failures),
         "control_seeds": control_seeds,
         "mutants": [
             {
