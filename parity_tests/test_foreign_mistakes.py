@@ -5,7 +5,7 @@ import pytest
 
 from numpy_vgg7 import VGG7Config
 from numpy_vgg7.parity import check
-from parity_tests.foreign.trial import CONFIG, MISTAKES, STEPS, STYLES, case_of, judged
+from parity_tests.foreign.trial import CONFIG, MISTAKES, STEPS, STYLES, candidate, case_of, judged
 
 PLACED, NAMED = 0.97, 0.8  # of all mistakes
 SEEDS = 3  # `python -m parity_tests.foreign.measure` has more
@@ -45,7 +45,7 @@ def test_no_mistake_is_taken_for_another_one(verdicts):
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_correct_implementation_passes(style, seed):
-    report = check(case_of(seed), STYLES[style](case_of(seed), None, STEPS), partial=True)
+    report = check(case_of(seed), candidate(style, case_of(seed), None, STEPS))
     assert report.passed, report.diagnosis
 
 

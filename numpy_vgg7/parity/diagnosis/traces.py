@@ -22,8 +22,6 @@ def rows(context: Context) -> Iterator[Mistake]:
         if context.first and context.result == "out":
             yield from _images(context)
         yield from _other_tensors(context)
-        if context.result == "x" and "weight" in context.params:
-            yield from _updated_weight(context)
         if context.result == "weight":
             yield from _operand_missing()
         if (context.like, context.result) in PARTS:
@@ -110,15 +108,6 @@ def _with_other(trial: Trial, role: str, other: Array, result: str) -> Array:
     assert x is not None
     assert d_out is not None
     return definition(replace(trial, x=x, d_out=d_out, own=changed["own"]))[result]
-
-
-def _updated_weight(context: Context) -> Iterator[Mistake]:
-    """d_x with the weight that the optimizer has already changed."""
-    yield Mistake(
-        "the weight is used after the update: {c} times its gradient is added to it",
-        lambda t: definition(t)["x"],
-        lambda t: definition(replace(t, params=t.params | {"weight": definition(t)["weight"]}))["x"],
-    )
 
 
 def _operand_missing() -> Iterator[Mistake]:
