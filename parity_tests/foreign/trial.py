@@ -23,6 +23,7 @@ CONFIG = VGG7Config(image_size=8, classes=7, channels=(3, 4, 4, 5), hidden=(6, 6
 BATCH = 6
 STEPS = (1, 10)
 SILENT = "no known mistake"
+FACTS = ("is zero everywhere", "is not finite in")
 MISTAKES = [
     *(("loop", m) for m in loop_mistakes.MISTAKES + loop_variants.MISTAKES),
     *(("functions", m) for m in functions_mistakes.MISTAKES + functions_variants.MISTAKES),
@@ -91,5 +92,5 @@ def judged(style, planted, file):
 
 def _says(text):
     """Whether words name a cause: a number alone, zeros, or where elements are wrong, is none."""
-    facts = (SILENT, "is zero everywhere", "is not finite in")
-    return not any(fact in text for fact in facts) and not text.endswith("times what it should be")
+    without_cause = SILENT in text or (":" not in text and any(fact in text for fact in FACTS))
+    return not without_cause and not text.endswith(("times what it should be", "times the right step"))
