@@ -173,6 +173,13 @@ def clipped(found: Wrong) -> str:
     words = []
     if cut.sum() > 1 and found.is_(np.clip(found.truth, -most, most)):
         words.append(f"is clipped: cut off at {most:.6g} in size")
+    for limited, limit, where in (
+        (np.maximum, float(found.suspect.min()), "below"),
+        (np.minimum, float(found.suspect.max()), "above"),
+    ):
+        expected = limited(found.truth, limit)
+        if not words and (expected != found.truth).sum() > 1 and found.is_(expected):
+            words.append(f"is clipped: cut off {where} at {limit:.6g}")
     if found.truth.size > 1 and found.is_(most * np.sign(found.truth)):
         words.append(f"is {most:.6g} times the sign of what it should be")
     return " or, with the same numbers: ".join(words)
