@@ -80,8 +80,8 @@ def _norm(number: float, truth: Array, context: Context) -> list[str]:
     if context.result not in ("weight", "bias") or number <= 0:
         return []
     norms = {
-        "its norm is": float(np.sqrt((truth * truth).sum())) * number,
-        "the norm of the gradients of all parameters is": gradients_norm(context),
+        "it is": float(np.sqrt((truth * truth).sum())) * number,
+        "all gradients together are": gradients_norm(context),
     }
     return [words for text, norm in norms.items() for words in scaled_to(number, norm, text)]
 

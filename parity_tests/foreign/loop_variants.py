@@ -249,7 +249,7 @@ STEPS = [
     ("decoupled decay", "weight decay", "update", _in_place(lambda self, w, g, lr, step: lr * g + 0.001 * w)),
     ("L1 decay", "sign", "update", _in_place(lambda self, w, g, lr, step: lr * (g + 0.01 * np.sign(w)))),
     ("clipped at 0.001", "clipped", "update", _in_place(lambda self, w, g, lr, step: lr * g.clip(-1e-3, 1e-3))),
-    ("normalised gradient", "norm of the gradient is 1", "update",
+    ("normalised gradient", "divided by the norm", "update",
      _in_place(lambda self, w, g, lr, step: lr * g / np.sqrt((g * g).sum()))),
     ("half the rate", "0.5 times", "update", _in_place(lambda self, w, g, lr, step: lr * g / 2)),
     ("rates exchanged", "that of the other layers", "rate",

@@ -74,9 +74,9 @@ def _reasons(factor: float, found: Wrong, context: Context) -> Iterator[str]:
     if own and factor > 0:
         gradient = found.truth / own
         norm = factor * float(np.sqrt((gradient * gradient).sum()))
-        yield from scaled_to(factor, norm, "the norm of the gradient is")
+        yield from scaled_to(factor, norm, "the gradient is")
         total = factor * gradients_norm(context)
-        yield from scaled_to(factor, total, "the norm of the gradients of all parameters is")
+        yield from scaled_to(factor, total, "all gradients together are")
 
 
 def scaled_to(factor: float, norm: float, subject: str) -> Iterator[str]:
@@ -84,9 +84,9 @@ def scaled_to(factor: float, norm: float, subject: str) -> Iterator[str]:
     if not few_digits(norm):
         return
     if factor < 1:
-        yield f"{subject} {norm:.1g}: clipped to that norm"
+        yield f"{subject} clipped to the norm {norm:.1g}"
     if abs(norm - 1) <= DIGITS:
-        yield f"{subject} 1: divided by its norm"
+        yield f"{subject} divided by the norm"
 
 
 def few_digits(value: float) -> bool:
