@@ -171,7 +171,7 @@ _REASONS: dict[tuple[str, str], list[tuple[str, Callable[[Trial], float]]]] = {
         ("the factor 1/N is missing: the gradient of a sum over the batch", lambda t: float(t.n)),
         ("divided by the number of classes K instead of the batch size N", lambda t: t.n / t.x.shape[1]),
         ("divided by N*K instead of N", lambda t: 1 / t.x.shape[1]),
-        ("divided by N - 1 instead of N", lambda t: t.n / max(t.n - 1, 1e-300)),
+        ("divided by N - 1 instead of N", lambda t: float(np.divide(t.n, t.n - 1))),
         ("divided by N twice", lambda t: 1 / t.n),
     ],
     **{
