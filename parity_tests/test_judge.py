@@ -83,6 +83,22 @@ def test_a_derivative_of_1_at_zero_is_named(file, dtype):
     assert "conv4.grad" not in [t.name for t in report.comparison.tensors if not t.passed]
 
 
+def test_no_gradient_of_the_second_batch_cancels():
+    config = VGG7Config(image_size=4, classes=3, channels=(1, 2, 1, 2), hidden=(3, 4))
+    for seed in range(40):  # of which some had each class as often the label as the likeliest
+        case = second_case(random_case(random_model(config, seed), 6, seed), seed)
+        assert np.abs(definition_trace(case)["fc7.bias.grad"]).max() > 0.1
+
+
+def test_a_limit_of_the_activations_shows_in_the_second_batch(file):
+    relu6 = network.ACTIVATIONS["relu"]._replace(forward=lambda x: np.clip(x, 0, 6))
+    with mock.patch.dict(network.ACTIVATIONS, relu=relu6):
+        mine = candidate(file)
+    report = check(file, mine)
+    assert report.culprit == "act1 forward"
+    assert "ReLU6" in report.diagnosis
+
+
 @pytest.mark.parametrize("preset", ["vgg7", "article", "vgg7-wide"])
 def test_the_second_batch_has_zeros_before_every_relu_and_large_logits(preset):
     config = VGG7Config.preset(preset, image_size=8)

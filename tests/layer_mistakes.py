@@ -2,12 +2,14 @@
 
 from tests.layer_mistakes_conv import CONVOLUTION
 from tests.layer_styles import Example, one
+from tests.layer_variants import VARIANTS
 
 PR, PL = "pool reshape", "pool loop"
 P, H, G = "loss probs", "loss one-hot", "loss log"
 
 EXAMPLES = [
     *CONVOLUTION,
+    *VARIANTS,
     # Average pooling.
     one(PR, ".mean(axis=(3, 5))", ".max(axis=(3, 5))", "max pooling"),
     one(PR, ".mean(axis=(3, 5))", ".sum(axis=(3, 5))", "the sum of each window"),

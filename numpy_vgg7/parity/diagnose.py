@@ -6,24 +6,26 @@ from typing import NamedTuple
 import numpy as np
 
 from numpy_vgg7.functional import Array
-from numpy_vgg7.parity.diagnosis import factors, traces
+from numpy_vgg7.parity.diagnosis import factors, loss, traces
 from numpy_vgg7.parity.diagnosis.context import FEW, Context, Wrong, wrong
-from numpy_vgg7.parity.diagnosis.known import EITHER, either, explanations
-from numpy_vgg7.parity.diagnosis.loss import decayed
+from numpy_vgg7.parity.diagnosis.known import EITHER, MOST_NAMED, either, explanations
 from numpy_vgg7.parity.diagnosis.orders import arrangements, reordered
 from numpy_vgg7.parity.diagnosis.unknown import description
-from numpy_vgg7.parity.diagnosis.update import few_digits, gradients_norm, update_words
+from numpy_vgg7.parity.diagnosis.update import gradients_norm, scaled_to, update_words
 from numpy_vgg7.parity.layer.mistakes import Mistake
 
 __all__ = ["Context", "Diagnosis", "diagnose", "examine"]
 
 
 class Diagnosis(NamedTuple):
-    """The words about a tensor, whether a known mistake explains it, and the mistakes with a formula."""
+    """The words about a tensor, and the mistakes that explain it as far as they have a formula.
+
+    `scaled` is the formula of a tensor that is the right one times a number.
+    """
 
     words: str
-    known: bool
     mistakes: tuple[Mistake, ...] = ()
+    scaled: tuple[Mistake, ...] = ()
 
 
 def diagnose(suspect: Array, truth: Array, context: Context) -> str:
@@ -36,21 +38,19 @@ def examine(suspect: Array, truth: Array, context: Context, likely: Sequence[Mis
     context = context.of(truth)
     found = wrong(suspect, truth)
     if suspect.dtype != truth.dtype:
-        return Diagnosis(f"has dtype {suspect.dtype} instead of {truth.dtype}", True)
+        return Diagnosis(f"has dtype {suspect.dtype} instead of {truth.dtype}")
     if suspect.shape != truth.shape:
         return _of_shape(found, context)
-    finite = np.isfinite(suspect)
-    if not finite.all():
+    if not np.isfinite(suspect).all():
         return _not_finite(found, context)
     if not suspect.any():
-        return Diagnosis("is zero everywhere", True)
+        return Diagnosis("is zero everywhere")
     if np.abs(suspect - truth).max() <= 1e-3 * np.abs(truth).max():
         for dtype in ("float16", "float32"):
             if np.array_equal(suspect.astype(dtype).astype(suspect.dtype), suspect):
-                return Diagnosis(f"went through {dtype}", True)
+                return Diagnosis(f"went through {dtype}")
     if context.layer is None and context.labels is None and context.x is not None:
-        words = update_words(suspect, truth, context)
-        return Diagnosis(words, True) if words else Diagnosis(description(suspect, truth, context), False)
+        return Diagnosis(update_words(suspect, truth, context) or description(suspect, truth, context))
     return _of_numbers(found, context, likely)
 
 
@@ -60,46 +60,41 @@ def _of_numbers(found: Wrong, context: Context, likely: Sequence[Mistake]) -> Di
     number = factors.factor(found)
     rows = explanations(found, context, number is not None, likely)
     if number is not None:
-        words = [
-            *factors.reasons(number, context),
-            *(row.words for row in rows),
-            *_norm(number, truth, context),
-        ]
-        words = list(dict.fromkeys(words))
-        if words or truth.size >= FEW:
-            because = f": {EITHER.join(words[:3])}" if words else ""
-            return Diagnosis(f"is exactly {number:.6g} times what it should be{because}", True, tuple(rows))
+        because = [*factors.reasons(number, context), *_norm(number, truth, context)]
+        if because or truth.size >= FEW:
+            causes = list(dict.fromkeys([*because, *(row.words for row in rows)]))[:MOST_NAMED]
+            words = f"is exactly {number:.6g} times what it should be" + (": " if causes else "")
+            return Diagnosis(words + EITHER.join(causes), tuple(rows), factors.scaled(number, context))
     for text, expected in arrangements(truth):
         if found.is_(expected):
-            return Diagnosis(text, True, tuple(rows))
+            named = [] if context.like else rows  # the dictionary of single layers has arrangements, too
+            return Diagnosis(text + (f": {either(named)}" if named else ""), tuple(rows))
     if rows:
-        return Diagnosis(f"is wrong: {either(rows)}", True, tuple(rows))
-    text = reordered(found, context) or traces.clipped(found)
-    if not text and context.result == "loss":
-        text = decayed(found, context)
-        text = text and f"is wrong: {text}"
-    return Diagnosis(text, True) if text else Diagnosis(description(suspect, truth, context), False)
+        return Diagnosis(f"is wrong: {either(rows)}", tuple(rows))
+    text = reordered(found, context) or traces.clipped(found) or loss.words(found, context)
+    return Diagnosis(text or description(suspect, truth, context))
 
 
 def _norm(number: float, truth: Array, context: Context) -> list[str]:
     """A gradient that was scaled to a norm of one digit."""
-    if context.result not in ("weight", "bias") or not 0 < number < 1:
+    if context.result not in ("weight", "bias") or number <= 0:
         return []
     norms = {
-        "its norm is": float(np.sqrt((truth * truth).sum())) * number,
-        "the norm of the gradients of all parameters is": gradients_norm(context),
+        "it is": float(np.sqrt((truth * truth).sum())) * number,
+        "all gradients together are": gradients_norm(context),
     }
-    return [f"{text} {norm:.1g}: clipped by norm" for text, norm in norms.items() if few_digits(norm)]
+    return [words for text, norm in norms.items() for words in scaled_to(number, norm, text)]
 
 
 def _of_shape(found: Wrong, context: Context) -> Diagnosis:
     rows = explanations(found, context)
     words = f"has shape {found.suspect.shape} instead of {found.truth.shape}"
-    return Diagnosis(words + (f": {either(rows)}" if rows else ""), True, tuple(rows))
+    return Diagnosis(words + (f": {either(rows)}" if rows else ""), tuple(rows))
 
 
 def _not_finite(found: Wrong, context: Context) -> Diagnosis:
-    suspect = found.suspect
-    rows = explanations(found, context)
-    words = f"is not finite in {int((~np.isfinite(suspect)).sum())} of {suspect.size} elements"
-    return Diagnosis(words + (f": {either(rows)}" if rows else ""), True, tuple(rows))
+    finite = np.isfinite(found.suspect)
+    words = f"is not finite in {int((~finite).sum())} of {finite.size} elements"
+    # Where nothing is finite there are no numbers that could tell one mistake from another.
+    rows = explanations(found, context) if finite.any() else []
+    return Diagnosis(words + (f": {either(rows)}" if rows else ""), tuple(rows))

@@ -119,7 +119,7 @@ class Forced:
         d_logits = F.cross_entropy_backward(self.values["probs"], labels)
         allowed = (sharp + self.errors["probs"]) / len(labels) + 4 * UNIT * np.abs(d_logits)
         allowed = allowed if self.float32 else _exact(d_logits)
-        yield from self._settle("loss backward", "logits.grad", ("probs",), d_logits, allowed, context)
+        yield from self._settle("loss backward", "logits.grad", ("probs", "loss"), d_logits, allowed, context)
 
     def _backward(self, layer: Layer, before: str, name: str) -> Iterator[Result]:
         x, out, d_out = self.values[before], self.values[name], self.values[f"{name}.grad"]

@@ -22,12 +22,13 @@ from numpy_vgg7.parity.diagnosis.context import Context, wrong
 from numpy_vgg7.parity.diagnosis.known import right_functions
 from numpy_vgg7.parity.diagnosis.orders import permutation
 from numpy_vgg7.parity.diagnosis.trajectory import later_steps
-from numpy_vgg7.parity.layer.mistakes import Mistake
+from numpy_vgg7.parity.layer.mistakes import Formula, Mistake
 from numpy_vgg7.parity.layer.trials import Trial
 from numpy_vgg7.parity.localise import Culprit, Local, agree, run_alone
 
 STEP = 1e-6  # of central differences, times the largest element
 FOLLOWS = 1e-6  # of the sum of sizes of all terms: what such a difference can tell
+ROUNDING = 4e-16  # of a value
 DIRECTIONS = 3
 
 
@@ -63,13 +64,13 @@ class _Walk:
         self.likely[kind] = diagnosis.mistakes or self.likely.get(kind, ())
         if place.endswith("forward"):
             self.forward[tensor] = diagnosis
-        elif not diagnosis.known and self._unknown_before(context):
+        elif self._unknown_before(context):
             return  # it may be the derivative of a forward pass that is wrong in an unknown way
         yield Culprit(place, tensor, f"{tensor} {diagnosis.words}")
 
     def _unknown_before(self, context: Context) -> bool:
         names = ("probs", "loss") if context.labels is not None else (self._layer(context),)
-        return any(name in self.forward and not self.forward[name].mistakes for name in names)
+        return any(name in self.forward and not _formulas(self.forward[name]) for name in names)
 
     def _layer(self, context: Context) -> str:
         return context.layer.name if context.layer else ""
@@ -81,7 +82,7 @@ class _Walk:
         before = self.forward.get(self._layer(context))
         if before is None or context.d_out is None:
             return False
-        return any(_is_derivative(mistake.formula, context, suspect) for mistake in before.mistakes)
+        return any(_is_derivative(formula, context, suspect) for formula in _formulas(before))
 
     def _loss_follows(self, tensor: str, suspect: Array, context: Context) -> bool:
         probs = self.trace["probs"]
@@ -95,12 +96,14 @@ class _Walk:
         if agree(tensor, suspect, right):
             return True
         context = replace(context, d_out=np.ones(()))
-        formulas = [m.formula for m in self._diagnosis("loss").mistakes]
-        formulas += [_loss_of(m.formula) for m in self._diagnosis("probs").mistakes]
+        formulas = _formulas(self.forward.get("loss"))
+        formulas += [_loss_of(formula) for formula in _formulas(self.forward.get("probs"))]
         return any(_is_derivative(formula, context, suspect) for formula in formulas)
 
-    def _diagnosis(self, tensor: str) -> Diagnosis:
-        return self.forward.get(tensor, Diagnosis("", False))
+
+def _formulas(diagnosis: Diagnosis | None) -> list[Formula]:
+    """What a wrong forward pass may compute."""
+    return [m.formula for m in (*diagnosis.mistakes, *diagnosis.scaled)] if diagnosis else []
 
 
 def _loss_of(softmax: Callable[[Trial], Array]) -> Callable[[Trial], Array]:
@@ -124,6 +127,8 @@ def _is_derivative(formula: Callable[[Trial], Array], context: Context, gradient
     with right_functions(), np.errstate(all="ignore"):
         for _ in range(DIRECTIONS):
             direction = rng.standard_normal(at.shape)
+            if not context.params:  # a kink at 0, or where all of a window is 0, has no derivative
+                direction[at == 0] = 0
             ahead, behind = (
                 _evaluated(formula, trial, key, at + sign * size * direction) for sign in (1, -1)
             )
@@ -131,7 +136,9 @@ def _is_derivative(formula: Callable[[Trial], Array], context: Context, gradient
                 return False
             terms = context.d_out * (ahead - behind) / (2 * size)
             scale = float(np.abs(terms).sum() + np.abs(gradient * direction).sum())
-            if not abs(float(terms.sum() - (gradient * direction).sum())) <= FOLLOWS * scale:
+            values = float((np.abs(context.d_out) * (np.abs(ahead) + np.abs(behind))).sum())
+            allowed = FOLLOWS * scale + ROUNDING * values / size
+            if not abs(float(terms.sum() - (gradient * direction).sum())) <= allowed:
                 return False
     return True
 

@@ -116,7 +116,7 @@ class Batch:
         if not self._usable(name):
             if not np.isfinite(array).all():
                 self.bad.add(name)
-                if blameless:
+                if blameless and not (name == "loss" and self._label_without_chance()):
                     self._blame(result, array.astype("float64"))
             return
         wide = array.astype("float64")
@@ -139,6 +139,11 @@ class Batch:
         self.known[name] = wide
         if self.float32 and blameless:
             self._blame(result, snapped(wide, result.computed, result.allowed))
+
+    def _label_without_chance(self) -> bool:
+        """Whether a label has the probability 0: then the loss follows from `probs`, or these from logits."""
+        probs, labels = self.known.get("probs"), self.file.case.labels
+        return probs is not None and not probs[np.arange(len(labels)), labels].all()
 
     def _accepted(self, name: str, order: Order) -> bool:
         """Whether an order is one of the file, and not the mistake that looks the same."""

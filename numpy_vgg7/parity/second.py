@@ -5,6 +5,8 @@ small logits a softmax needs no maximum. The second batch has three images and p
 
 - the last image is black, no convolution has a bias, and one channel of each is dead where others remain:
   exact zeros before every ReLU, both with and without an input;
+- where the convolutions are followed by ReLU, conv1.weight is multiplied by LARGE and fc5.weight divided by
+  it, so that a limit of the activations, as of ReLU6, shows;
 - the logits of the first image are near +1000, those of the second near -1000, and the last image has both.
   Each label is LABEL below the largest logit, which makes the gradient insensitive to rounding, and keeps the
   probability of the label larger than the smallest float32.
@@ -25,6 +27,7 @@ PREFIX = "second/"
 IMAGES = 3
 LOGIT = 1000.0
 LABEL = -40.0  # the label's logit, relative to the largest of the image
+LARGE = 64.0  # a power of 2: exact
 OTHERS = (-60.0, -50.0)  # those of the other classes
 
 
@@ -42,6 +45,9 @@ def second_case(case: Case, seed: int) -> Case:
                 parameter[:] = 0
             elif len(parameter) > FEW_CHANNELS:
                 parameter[rng.integers(len(parameter))] = 0
+    if set(config.activations[: len(config.channels)]) == {"relu"}:
+        params["conv1.weight"] *= LARGE
+        params["fc5.weight"] /= LARGE
     size = config.image_size
     images = np.maximum(rng.uniform(-0.5, 1, (IMAGES, 1, size, size)), 0)
     images[0, :, : size // 2] *= 0.25  # different from the next one in brightness and shape
@@ -58,7 +64,10 @@ def _large_logits(labels: Array, classes: int, rng: np.random.Generator) -> Arra
     logits = rng.uniform(*OTHERS, (IMAGES, classes))
     rows = np.arange(IMAGES)
     logits[rows, labels] = LABEL
-    logits[rows, (labels + rng.integers(1, classes, IMAGES)) % classes] = 0
+    likely = labels
+    while np.array_equal(np.sort(likely), np.sort(labels)):  # then the gradient of fc7.bias would cancel
+        likely = (labels + rng.integers(1, classes, IMAGES)) % classes
+    logits[rows, likely] = 0
     logits[-1, logits[-1] < LABEL] -= 2 * LOGIT
     signs: Array = np.array([[1.0], [-1.0], [1.0]])
     return logits + LOGIT * signs

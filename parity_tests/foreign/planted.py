@@ -7,7 +7,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Planted:
-    """One function of a style replaced. `names` are words of which the diagnosis must contain one.
+    """Functions of a style replaced: one, or several names with spaces between and a tuple of replacements.
+
+    `names` are words of which the diagnosis must contain one.
 
     `place` is a pattern for the place. `steps` says whether the mistake shows in updates only.
     """
@@ -16,8 +18,14 @@ class Planted:
     place: str
     names: tuple[str, ...]
     function: str
-    replacement: Callable[..., Any]
+    replacement: Callable[..., Any] | tuple[Callable[..., Any], ...]
     steps: bool = False
+
+    @property
+    def replaced(self) -> dict[str, Callable[..., Any]]:
+        """The replacements by function."""
+        each = self.replacement if isinstance(self.replacement, tuple) else (self.replacement,)
+        return dict(zip(self.function.split(), each, strict=True))
 
 
 def planted(place: str, function: str, names: str, steps: bool = False) -> Callable[[Any], Planted]:

@@ -6,6 +6,8 @@ from math import log
 import numpy as np
 
 from numpy_vgg7.parity.diagnosis.context import FEW, Context, Wrong
+from numpy_vgg7.parity.layer.mistakes import Mistake
+from numpy_vgg7.parity.layer.truth import definition
 
 VISIBLE = 1e-5  # by how much a factor must differ from 1
 SAME = 1e-9  # relative difference of two numbers that are the same
@@ -107,6 +109,14 @@ ELSEWHERE: list[Reason] = [
     ("it is divided by the batch size N", lambda c: 1 / _n(c)),
     ("it is multiplied by the batch size N", _n),
 ]
+
+
+def scaled(number: float, context: Context) -> tuple[Mistake, ...]:
+    """The formula of a result of a layer that is multiplied by this number."""
+    if not context.like or context.result == "probs":
+        return ()
+    result = {"loss": "out", "logits": "x"}[context.result] if context.labels is not None else context.result
+    return (Mistake(f"{number:.6g} times what it should be", lambda t: number * definition(t)[result]),)
 
 
 def factor(found: Wrong) -> float | None:

@@ -14,6 +14,7 @@ from numpy_vgg7.parity.layer.trials import Trial
 
 DECIMALS = 2  # of a weight decay or a label smoothing that can be recognised in a single number
 VISIBLE = 1e-9  # of the loss: a smaller excess has too few digits to be recognised
+MOST_SHOWN = 8
 SMOOTHING = (0.01, 0.05, 0.1, 0.2)
 
 
@@ -103,6 +104,11 @@ def loss_rows() -> Iterator[Mistake]:
     for index, which in ((0, "first"), (-1, "last")):
         for words, of_parts in OF_IMAGE:
             yield Mistake(words.format(which=which), partial(_of_one, of_parts=of_parts, index=index))
+    for step, which in ((1, "previous"), (-1, "next")):
+        yield Mistake(
+            f"each image has the label of the {which} one in the batch",
+            partial(_of_neighbours, step=step),
+        )
     yield Mistake("the median instead of the mean", lambda t: np.asarray(np.median(_each(t))))
     yield Mistake("the largest of the batch instead of the mean", lambda t: np.asarray(_each(t).max()))
     for eps in EPSILONS:
@@ -111,6 +117,10 @@ def loss_rows() -> Iterator[Mistake]:
             yield Mistake(words, partial(_clipped, eps=eps, most=most))
     for share in SMOOTHING:
         yield Mistake(f"the labels are smoothed by {share:g}", partial(_smoothed, share=share))
+
+
+def _of_neighbours(trial: Trial, step: int) -> Array:
+    return F.cross_entropy(trial.x, np.roll(trial.labels, step))
 
 
 # Of the loss of one image, the sum of the others, and the batch size.
@@ -144,8 +154,27 @@ def _smoothed(trial: Trial, share: float) -> Array:
     return np.asarray((1 - share) * right - share * F.log_softmax(trial.x).mean())
 
 
+def words(found: Wrong, context: Context) -> str:
+    """What explains the loss or its gradient, though not by a formula of the logits and labels alone."""
+    text = decayed(found, context) if context.result == "loss" else ""
+    text = other_labels(found, context) if context.result == "logits" else text
+    return text and f"is wrong: {text}"
+
+
+def other_labels(found: Wrong, context: Context) -> str:
+    """The labels that were used, if the gradient is p - y with others."""
+    probs, labels = context.own, context.labels
+    if probs is None or labels is None or found.suspect.shape != probs.shape:
+        return ""
+    used = (probs - len(labels) * found.suspect).argmax(axis=1)
+    if not found.is_(F.cross_entropy_backward(probs, used)):
+        return ""
+    shown = f"{used[:MOST_SHOWN].tolist()} are used instead of {labels[:MOST_SHOWN].tolist()}"
+    return f"the labels {shown}" + (" (the first of the batch)" if len(labels) > MOST_SHOWN else "")
+
+
 def decayed(found: Wrong, context: Context) -> str:
-    """Whether the loss has a sum of squares of the parameters added, with a decay of few digits."""
+    """Whether the loss has a norm of the parameters added, with a decay of few digits."""
     excess = float(found.suspect) - float(found.truth)
     groups: dict[str, Callable[[str], bool]] = {
         "all parameters": lambda name: True,
@@ -156,12 +185,20 @@ def decayed(found: Wrong, context: Context) -> str:
     parameters = {n: p for n, p in context.trace.items() if n.endswith((".weight", ".bias"))}
     rounding = 1e-14 * abs(float(found.truth))
     for what, chosen in groups.items():
-        squares = sum(float((p * p).sum()) for name, p in parameters.items() if chosen(name))
-        for half, shown in ((0.5, "1/2 * "), (1.0, "")):
-            if not squares or excess <= VISIBLE * abs(float(found.truth)):
+        own = [p for name, p in parameters.items() if chosen(name)]
+        for norm, size in NORMS:
+            total = sum(float(size(p).sum()) for p in own)
+            if not total or excess <= VISIBLE * abs(float(found.truth)):
                 continue
-            decay = excess / (half * squares)
+            decay = excess / total
             whole = float(f"{decay:.{DECIMALS - 1}e}")
-            if abs(decay - whole) * half * squares <= rounding + 1e-9 * excess:
-                return f"weight decay is added: {shown}{whole:g} times the sum of squares of {what}"
+            if abs(decay - whole) * total <= rounding + 1e-9 * excess:
+                return f"weight decay is added: {norm.format(decay=f'{whole:g}')} of {what}"
     return ""
+
+
+NORMS: list[tuple[str, Callable[[Array], Array]]] = [
+    ("1/2 * {decay} times the sum of squares", lambda p: p * p / 2),
+    ("{decay} times the sum of squares", lambda p: p * p),
+    ("{decay} times the sum of sizes (L1)", np.abs),
+]

@@ -9,7 +9,7 @@ import numpy as np
 
 from numpy_vgg7.functional import Array
 from numpy_vgg7.parity.diagnosis.context import Context, Wrong
-from numpy_vgg7.parity.layer.mistakes import Mistake
+from numpy_vgg7.parity.layer.mistakes import Mistake, shifted
 from numpy_vgg7.parity.layer.trials import Trial
 from numpy_vgg7.parity.layer.truth import definition
 
@@ -22,13 +22,6 @@ def rows(context: Context) -> Iterator[Mistake]:
         if context.first and context.result == "out":
             yield from _images(context)
         yield from _other_tensors(context)
-        if context.result == "x" and "weight" in context.params:
-            yield from _updated_weight(context)
-        if context.result == "weight":
-            yield from _operand_missing()
-        if (context.like, context.result) in PARTS:
-            for words, formula in PARTS[context.like, context.result]:
-                yield Mistake(words, formula)
     if context.kind == "Flatten" and context.x is not None:
         yield from _flatten(context)
 
@@ -47,6 +40,19 @@ IMAGES: list[tuple[str, Callable[[Array], Array]]] = [
     ("the mean 1/2 is subtracted from the images", lambda x: x - 0.5),
     ("the images are normalised by the mean and deviation of MNIST", lambda x: (x - MNIST[0]) / MNIST[1]),
     ("the images are normalised by their own mean and deviation", lambda x: (x - x.mean()) / x.std()),
+    ("the images are not scaled, and inverted: 255 - x", lambda x: 255 - 255 * x),
+    ("the images are inverted from 255 though scaled to 0..1: 255 - x", lambda x: 255 - x),
+    ("the images are rounded to whole multiples of 1/255", lambda x: np.round(255 * x) / 255),
+    ("the images are cut off to whole multiples of 1/255", lambda x: np.floor(255 * x) / 255),
+    ("the images went through float32", lambda x: x.astype("float32").astype("float64")),
+    ("the images went through float16", lambda x: x.astype("float16").astype("float64")),
+    ("the images went through integers: all that is below 1 is 0", np.floor),
+    ("the mean of each image is subtracted", lambda x: x - x.mean(axis=(1, 2, 3), keepdims=True)),
+    (
+        "each image is normalised by its own mean and deviation",
+        lambda x: (x - x.mean(axis=(1, 2, 3), keepdims=True)) / x.std(axis=(1, 2, 3), keepdims=True),
+    ),
+    ("the mean image of the batch is subtracted", lambda x: x - x.mean(axis=0)),
     ("the mean of the batch is subtracted from the images", lambda x: x - x.mean()),
     ("each image is divided by its largest pixel", lambda x: x / x.max(axis=(1, 2, 3), keepdims=True)),
     ("the images are binary: 1 where x > 0", lambda x: (x > 0) * 1.0),
@@ -54,7 +60,19 @@ IMAGES: list[tuple[str, Callable[[Array], Array]]] = [
 ]
 
 
+MOVES: list[tuple[str, int, int]] = [("down", 2, 1), ("up", 2, -1), ("right", 3, 1), ("left", 3, -1)]
+
+
+def _rolled(x: Array, step: int, axis: int) -> Array:
+    return np.roll(x, step, axis)
+
+
 def _images(context: Context) -> Iterator[Mistake]:
+    for where, axis, step in MOVES:
+        for done, move in (("shifted", shifted), ("rolled", _rolled)):
+            words = f"the images are {done} {where} by one pixel"
+            moved = partial(move, step=step, axis=axis)
+            yield Mistake(words, partial(_of_images, change=moved))
     for words, change in IMAGES:
         yield Mistake(words, partial(_of_images, change=change))
     yield Mistake(
@@ -112,94 +130,6 @@ def _with_other(trial: Trial, role: str, other: Array, result: str) -> Array:
     return definition(replace(trial, x=x, d_out=d_out, own=changed["own"]))[result]
 
 
-def _updated_weight(context: Context) -> Iterator[Mistake]:
-    """d_x with the weight that the optimizer has already changed."""
-    yield Mistake(
-        "the weight is used after the update: {c} times its gradient is added to it",
-        lambda t: definition(t)["x"],
-        lambda t: definition(replace(t, params=t.params | {"weight": definition(t)["weight"]}))["x"],
-    )
-
-
-def _operand_missing() -> Iterator[Mistake]:
-    yield Mistake(
-        "the input is not multiplied: 1 is used in its place",
-        lambda t: definition(replace(t, x=np.ones_like(t.x)))["weight"],
-    )
-    yield Mistake(
-        "the sign of the upstream gradient is used in place of its values",
-        lambda t: definition(replace(t, d_out=np.sign(t.d_out)))["weight"],
-    )
-
-
-def _windows3(x: Array, stride: int, count_padding: bool) -> Array:
-    """The mean of 3x3 windows around every second pixel."""
-    ones = np.ones_like(x)
-    sums, counts = (
-        np.lib.stride_tricks.sliding_window_view(
-            np.pad(a, ((0, 0), (0, 0), (1, 1), (1, 1))), (3, 3), (2, 3)
-        ).sum(axis=(4, 5))[:, :, ::stride, ::stride]
-        for a in (x, ones)
-    )
-    return np.asarray(sums / (9 if count_padding else counts))
-
-
-def _bilinear(d_out: Array) -> Array:
-    """A gradient that is interpolated between windows instead of repeated, as by bilinear upsampling."""
-    for axis in (2, 3):
-        before, after = (np.take(d_out, _neighbours(d_out.shape[axis], step), axis) for step in (-1, 1))
-        pairs = np.stack([0.75 * d_out + 0.25 * before, 0.75 * d_out + 0.25 * after], axis=axis + 1)
-        shape = list(d_out.shape)
-        shape[axis] *= 2
-        d_out = pairs.reshape(shape)
-    return d_out
-
-
-def _neighbours(size: int, step: int) -> Array:
-    return np.clip(np.arange(size) + step, 0, size - 1)
-
-
-# Parts of a sum, or other windows, that a trace of a loop over images or of a framework may have.
-PARTS: dict[tuple[str, str], list[tuple[str, Callable[[Trial], Array]]]] = {
-    ("conv2d", "bias"): [
-        (
-            "of the last pixel of each image only: = for += over the pixels",
-            lambda t: t.d_out[:, :, -1, -1].sum(0),
-        ),
-        ("of the first pixel of each image only", lambda t: t.d_out[:, :, 0, 0].sum(0)),
-        (
-            "of the last row of each image only: = for += over the rows",
-            lambda t: t.d_out[:, :, -1].sum((0, 2)),
-        ),
-        (
-            "of the pixels inside the image only: without the border",
-            lambda t: t.d_out[:, :, 1:-1, 1:-1].sum((0, 2, 3)),
-        ),
-        ("of the sign of the upstream gradient", lambda t: np.sign(t.d_out).sum((0, 2, 3))),
-    ],
-    ("linear", "bias"): [
-        ("of the sign of the upstream gradient", lambda t: np.sign(t.d_out).sum(0)),
-    ],
-    ("avg_pool2d", "out"): [
-        (
-            "windows of 3x3 pixels with stride 2 that overlap, instead of 2x2",
-            lambda t: _windows3(t.x, 2, True),
-        ),
-        (
-            "windows of 3x3 pixels with stride 2 that overlap, instead of 2x2; the padding is not counted",
-            lambda t: _windows3(t.x, 2, False),
-        ),
-    ],
-    ("avg_pool2d", "x"): [
-        ("interpolated between the windows (bilinear) instead of repeated", lambda t: _bilinear(t.d_out) / 4),
-        (
-            "interpolated between the windows (bilinear) instead of repeated; and the factor 1/4 is missing",
-            lambda t: _bilinear(t.d_out),
-        ),
-    ],
-}
-
-
 def _flatten(context: Context) -> Iterator[Mistake]:
     """(C, H, W) read in another order, forward or backward."""
     x = context.x
@@ -243,6 +173,13 @@ def clipped(found: Wrong) -> str:
     words = []
     if cut.sum() > 1 and found.is_(np.clip(found.truth, -most, most)):
         words.append(f"is clipped: cut off at {most:.6g} in size")
+    for limited, limit, where in (
+        (np.maximum, float(found.suspect.min()), "below"),
+        (np.minimum, float(found.suspect.max()), "above"),
+    ):
+        expected = limited(found.truth, limit)
+        if not words and (expected != found.truth).sum() > 1 and found.is_(expected):
+            words.append(f"is clipped: cut off {where} at {limit:.6g}")
     if found.truth.size > 1 and found.is_(most * np.sign(found.truth)):
         words.append(f"is {most:.6g} times the sign of what it should be")
     return " or, with the same numbers: ".join(words)

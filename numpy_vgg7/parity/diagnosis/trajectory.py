@@ -26,13 +26,15 @@ def later_steps(layers: Layers, sgd: SGD, labels: Labels, trace: Arrays) -> list
     steps = max(counts)
     ours = {name: trace[f"{name}.step{steps}"] for name in params if f"{name}.step{steps}" in trace}
 
-    def trained(count: int, rules: SGD, schedule: Schedule) -> Iterator[Arrays]:
-        """The parameters after each step."""
+    def trained(count: int, rules: SGD, schedule: Schedule, damped: float = 0.0) -> Iterator[Arrays]:
+        """The parameters after each step. `damped` is the momentum of a running mean of the gradients."""
         now = {name: p.copy() for name, p in params.items()}
         velocity, groups = rules.init(now), parameter_groups(layers)
+        mean: Arrays = {}
         for step in range(count):
             _, gradients = network.loss_and_gradients(layers, now, trace["input"], labels)
-            rules.step(now, gradients, velocity, groups, schedule(step))
+            mean = {n: damped * mean.get(n, g) + (1 - damped) * g for n, g in gradients.items()}
+            rules.step(now, mean, velocity, groups, schedule(step))
             yield {name: p.copy() for name, p in now.items()}
 
     plain = list(trained(steps + 2, sgd, lambda step: 1.0))
@@ -72,7 +74,7 @@ def _others(
     params: Arrays,
     steps: int,
     sgd: SGD,
-    trained: Callable[[int, SGD, Schedule], Iterator[Arrays]],
+    trained: Callable[..., Iterator[Arrays]],
 ) -> Iterator[tuple[str, Arrays]]:
     """Wrong ways to make several steps, the cheap ones first."""
     for count, result in enumerate(plain, 1):
@@ -89,6 +91,9 @@ def _others(
             rules = replace(sgd, momentum=momentum, nesterov=nesterov)
             name = "Nesterov's momentum" if nesterov else "momentum"
             yield f"moved with a {name} of {momentum:g}", list(trained(steps, rules, lambda step: 1.0))[-1]
+    for momentum in MOMENTA:
+        words = f"moved with a momentum of {momentum:g}, dampened by {momentum:g} after the first step"
+        yield words, list(trained(steps, sgd, lambda step: 1.0, momentum))[-1]
     for decay in DECAYS:
         words = f"moved with learning rates that are multiplied by {decay:g} after each step"
         yield words, list(trained(steps, sgd, partial(pow, decay)))[-1]

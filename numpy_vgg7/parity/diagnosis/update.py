@@ -71,17 +71,22 @@ def _reasons(factor: float, found: Wrong, context: Context) -> Iterator[str]:
     for words, value in known:
         if value != 1 and abs(factor - value) <= STEP_FITS * abs(value):
             yield words
-    if own and 0 < factor < 1:
-        yield from _norm_clipped(factor, found.truth / own, context)
+    if own and factor > 0:
+        gradient = found.truth / own
+        norm = factor * float(np.sqrt((gradient * gradient).sum()))
+        yield from scaled_to(factor, norm, "the gradient is")
+        total = factor * gradients_norm(context)
+        yield from scaled_to(factor, total, "all gradients together are")
 
 
-def _norm_clipped(factor: float, gradient: Array, context: Context) -> Iterator[str]:
-    norm = factor * float(np.sqrt((gradient * gradient).sum()))
-    if few_digits(norm):
-        yield f"the gradient is clipped to the norm {norm:.3g}"
-    total = factor * gradients_norm(context)
-    if few_digits(total):
-        yield f"all gradients together are clipped to the norm {total:.3g}"
+def scaled_to(factor: float, norm: float, subject: str) -> Iterator[str]:
+    """Why a gradient may have been multiplied by `factor`, if that gave it a norm of one digit."""
+    if not few_digits(norm):
+        return
+    if factor < 1:
+        yield f"{subject} clipped to the norm {norm:.1g}"
+    if abs(norm - 1) <= DIGITS:
+        yield f"{subject} divided by the norm"
 
 
 def few_digits(value: float) -> bool:

@@ -16,6 +16,7 @@ from numpy_vgg7.functional import Array
 from numpy_vgg7.parity.layer import (
     mistakes_activations,
     mistakes_conv,
+    mistakes_conv_backward,
     mistakes_loss,
     mistakes_simple,
 )
@@ -35,12 +36,14 @@ class Mistake(NamedTuple):
 
 TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
     **mistakes_conv.TABLES,
+    **mistakes_conv_backward.TABLES,
     **mistakes_simple.TABLES,
     **mistakes_activations.TABLES,
     **mistakes_loss.TABLES,
 }
 FITTED: dict[tuple[str, str], list[tuple[str, Formula, Formula]]] = {
     **mistakes_conv.FITTED,
+    **mistakes_conv_backward.FITTED,
     **mistakes_simple.FITTED,
     **mistakes_activations.FITTED,
     **mistakes_loss.FITTED,
@@ -59,6 +62,12 @@ def mistakes(like: str, tensor: str) -> Iterator[Mistake]:
         for words, change in _UPSTREAM:
             yield Mistake(words, partial(_with_upstream, tensor=tensor, change=change))
         yield Mistake(NO_UPSTREAM, lambda t: definition(_with_ones(t))[tensor])
+    if tensor != "out":
+        for words, change in _RESULTS:
+            yield Mistake(words, partial(_changed, tensor=tensor, change=change))
+    if tensor == "x" and like in ("conv2d", "linear", "avg_pool2d"):
+        words = "zero where x is not positive, as if a ReLU stood before the layer"
+        yield Mistake(words, lambda t: definition(t)["x"] * (t.x > 0))
     if tensor == "bias":
         yield from _bias_axes(like)
     for words, formula, direction in FITTED.get((like, tensor), []):
@@ -84,6 +93,19 @@ _UPSTREAM: list[tuple[str, Callable[[Array], Array]]] = [
     ("the sign of d_out is used", np.sign),
     ("d_out is squared", np.square),
 ]
+
+
+# What is done to a gradient once it is right.
+_RESULTS: list[tuple[str, Callable[[Array], Array]]] = [
+    ("the sign of the gradient instead of the gradient", np.sign),
+    ("the absolute value of the gradient", np.abs),
+    ("the gradient is divided by its norm", lambda g: g / np.sqrt((g * g).sum())),
+    ("the gradient is divided by its largest size", lambda g: g / np.abs(g).max()),
+]
+
+
+def _changed(trial: Trial, tensor: str, change: Callable[[Array], Array]) -> Array:
+    return change(definition(trial)[tensor])
 
 
 def _with_upstream(trial: Trial, tensor: str, change: Callable[[Array], Array]) -> Array:
@@ -133,6 +155,7 @@ _REASONS: dict[tuple[str, str], list[tuple[str, Callable[[Trial], float]]]] = {
         ("divided by 9 instead of 4", lambda t: 4 / 9),
         ("divided by H*W of the input instead of by 4", lambda t: 4 / _pixels(t)),
         ("divided by H*W of the output instead of by 4", lambda t: 16 / _pixels(t)),
+        ("divided by the number of channels instead of 4", lambda t: 4 / t.x.shape[1]),
         ("divided by the batch size N as well", lambda t: 1 / t.n),
         ("divided by the batch size N instead of 4", lambda t: 4 / t.n),
     ],
@@ -148,6 +171,7 @@ _REASONS: dict[tuple[str, str], list[tuple[str, Callable[[Trial], float]]]] = {
         ("the factor 1/N is missing: the gradient of a sum over the batch", lambda t: float(t.n)),
         ("divided by the number of classes K instead of the batch size N", lambda t: t.n / t.x.shape[1]),
         ("divided by N*K instead of N", lambda t: 1 / t.x.shape[1]),
+        ("divided by N - 1 instead of N", lambda t: float(np.divide(t.n, t.n - 1))),
         ("divided by N twice", lambda t: 1 / t.n),
     ],
     **{
@@ -205,6 +229,14 @@ def _samples(like: str, tensor: str) -> Iterator[Mistake]:
                 f"of the {which} sample of the batch only",
                 partial(_of_sample, tensor=tensor, index=index),
             )
+            yield Mistake(
+                f"the {which} sample of the batch is left out",
+                partial(_counted, tensor=tensor, index=index, times=0),
+            )
+            yield Mistake(
+                f"the {which} sample of the batch counts twice",
+                partial(_counted, tensor=tensor, index=index, times=2),
+            )
     if (like, tensor) == ("softmax_cross_entropy", "out"):
         for index, which in ((0, "first"), (-1, "last")):
             yield Mistake(
@@ -212,6 +244,11 @@ def _samples(like: str, tensor: str) -> Iterator[Mistake]:
                 partial(_of_sample, tensor=tensor, index=index, over_n=True),
             )
     elif tensor == "weight":
+        for step, which in ((1, "previous"), (-1, "next")):
+            yield Mistake(
+                f"each sample of d_out meets the x of the {which} one in the batch",
+                partial(_of_neighbours, tensor=tensor, step=step),
+            )
         words = "the samples of d_out are in reverse order"
         yield Mistake(words, lambda t: definition(replace(t, d_out=t.d_out[::-1]))[tensor])
     elif tensor != "bias":
@@ -237,6 +274,16 @@ def _samples(like: str, tensor: str) -> Iterator[Mistake]:
 def _of_sample(trial: Trial, tensor: str, index: int, over_n: bool = False) -> Array:
     gradient = definition(_sample(trial, index))[tensor]
     return gradient / trial.n if over_n else gradient
+
+
+def _of_neighbours(trial: Trial, tensor: str, step: int) -> Array:
+    return definition(replace(trial, x=np.roll(trial.x, step, axis=0)))[tensor]
+
+
+def _counted(trial: Trial, tensor: str, index: int, times: int) -> Array:
+    """The sum over the batch, one sample of which counts several times or not at all."""
+    weight = trial.n if (trial.like, tensor) == ("softmax_cross_entropy", "out") else 1
+    return definition(trial)[tensor] + (times - 1) * _of_sample(trial, tensor, index) / weight
 
 
 def _sample(trial: Trial, index: int) -> Trial:
@@ -306,12 +353,13 @@ def _arrangements(like: str, tensor: str) -> Iterator[Mistake]:
         yield moved("in NHWC order instead of NCHW", lambda a: a.transpose(0, 2, 3, 1))
         for axis, word in ((2, "row"), (3, "column")):
             for step, where in ((1, "down" if axis == 2 else "right"), (-1, "up" if axis == 2 else "left")):
-                yield moved(f"shifted {where} by one {word}", partial(_shifted, step=step, axis=axis))
-        yield moved("shifted by one row and one column", lambda a: _shifted(_shifted(a, 1, 2), 1, 3))
-        yield moved("shifted by one row and one column", lambda a: _shifted(_shifted(a, -1, 2), -1, 3))
+                yield moved(f"shifted {where} by one {word}", partial(shifted, step=step, axis=axis))
+        yield moved("shifted by one row and one column", lambda a: shifted(shifted(a, 1, 2), 1, 3))
+        yield moved("shifted by one row and one column", lambda a: shifted(shifted(a, -1, 2), -1, 3))
 
 
-def _shifted(array: Array, step: int, axis: int) -> Array:
+def shifted(array: Array, step: int, axis: int) -> Array:
+    """`array` moved by one place, zero where nothing was."""
     moved = np.roll(array, step, axis)
     edge = [slice(None)] * array.ndim
     edge[axis] = slice(0, 1) if step == 1 else slice(-1, None)

@@ -47,6 +47,12 @@ def _tanh_by_exponentials(x: Array) -> Array:
     return (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))
 
 
+def _tanh_twice(x: Array) -> Array:
+    return np.tanh(np.tanh(x))
+
+
+SELU = (1.0507009873554805, 1.6732632423543772)  # of Klambauer et al., arXiv:1706.02515
+
 # Other functions than the right one. A backward pass for one of them has its slope.
 FUNCTIONS: list[tuple[str, Callable[[Array], Array], Callable[[Array], Array]]] = [
     ("ReLU6: cut off at 6", lambda x: np.clip(x, 0, 6), lambda x: (x > 0) & (x < 6)),
@@ -81,6 +87,35 @@ FUNCTIONS: list[tuple[str, Callable[[Array], Array], Callable[[Array], Array]]] 
         lambda x: 1.7159 * np.tanh(2 * x / 3),
         lambda x: 1.7159 * 2 / 3 * (1 - np.tanh(2 * x / 3) ** 2),
     ),
+    ("tanh(2x)", lambda x: np.tanh(2 * x), lambda x: 2 * (1 - np.tanh(2 * x) ** 2)),
+    ("tanh(tanh(x)): twice", _tanh_twice, lambda x: (1 - _tanh_twice(x) ** 2) * (1 - np.tanh(x) ** 2)),
+    (
+        "a sigmoid of 2x, which is (1 + tanh(x)) / 2",
+        lambda x: _sigmoid(2 * x),
+        lambda x: 2 * _sigmoid(2 * x) * (1 - _sigmoid(2 * x)),
+    ),
+    ("the error function", _erf, lambda x: 2 / math.sqrt(math.pi) * np.exp(-x * x)),
+    ("tanhshrink, x - tanh(x)", lambda x: x - np.tanh(x), lambda x: np.tanh(x) ** 2),
+    (
+        "SELU",
+        lambda x: SELU[0] * np.where(x > 0, x, SELU[1] * np.expm1(np.minimum(x, 0))),
+        lambda x: SELU[0] * np.where(x > 0, 1, SELU[1] * np.exp(np.minimum(x, 0))),
+    ),
+    (
+        "Mish",
+        lambda x: x * np.tanh(np.logaddexp(0, x)),
+        lambda x: np.tanh(np.logaddexp(0, x)) + x * (1 - np.tanh(np.logaddexp(0, x)) ** 2) * _sigmoid(x),
+    ),
+    (
+        "hardswish",
+        lambda x: x * np.clip(x + 3, 0, 6) / 6,
+        lambda x: np.clip(x + 3, 0, 6) / 6 + x * (np.abs(x) < 3) / 6,
+    ),
+    ("a hard sigmoid", lambda x: np.clip(x + 3, 0, 6) / 6, lambda x: (np.abs(x) < 3) / 6),
+    ("max(-x, 0): the sign of x is flipped", lambda x: np.maximum(-x, 0), lambda x: -1.0 * (x < 0)),
+    ("ReLU of x - 1", lambda x: np.maximum(x - 1, 0), lambda x: x > 1),
+    ("the sign of x", np.sign, np.zeros_like),
+    ("the square", np.square, lambda x: 2 * x),
     ("the tangent", np.tan, lambda x: 1 + np.tan(x) ** 2),
     ("the hyperbolic sine", np.sinh, np.cosh),
     ("the sine", np.sin, np.cos),
@@ -119,6 +154,7 @@ SLOPES: dict[str, list[tuple[str, Slope]]] = {
             lambda t: _own(t) * (1 - _own(t)),
         ),
         ("the slope is tanh(x)^2: 1 minus it is missing", lambda t: _own(t) ** 2),
+        ("the slope is 1 - tanh(x)^4: squared twice", lambda t: 1 - _own(t) ** 4),
         ("the slope is (1 - tanh(x))^2", lambda t: (1 - _own(t)) ** 2),
         ("the slope is 1 - d_out^2: d_out in place of tanh(x)", lambda t: 1 - t.d_out**2),
         ("the slope is 1 - tanh(d_out)^2: d_out in place of x", lambda t: 1 - np.tanh(t.d_out) ** 2),

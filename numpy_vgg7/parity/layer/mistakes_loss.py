@@ -217,6 +217,7 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
             "of softmax's Jacobian without the rest",
             lambda t: t.one_hot * _error(t),
         ),
+        ("p - y is multiplied by p once more", lambda t: _error(t) * _probs(t) / t.n),
         ("the label is not subtracted: p instead of p - y", lambda t: _probs(t) / t.n),
         (
             "the gradient with respect to the probabilities: softmax's Jacobian is missing",
@@ -300,6 +301,11 @@ FITTED: dict[tuple[str, str], list[tuple[str, Formula, Formula]]] = {
             "the labels are smoothed by {c}",
             lambda t: _error(t) / t.n,
             lambda t: (t.one_hot - 1 / t.x.shape[1]) / t.n,
+        ),
+        (
+            "{c} is subtracted at the label instead of 1",
+            lambda t: _probs(t) / t.n,
+            lambda t: -t.one_hot / t.n,
         ),
         ("{c} times the logits are added", lambda t: _error(t) / t.n, lambda t: t.x),
     ],

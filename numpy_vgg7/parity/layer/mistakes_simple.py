@@ -51,6 +51,34 @@ def _halves(x: Array) -> Array:
     return x.reshape(n, c, 2, height // 2, 2, width // 2).mean(axis=(2, 4))
 
 
+def _windows3(before: int, count_padding: bool) -> Formula:
+    """The mean of 3x3 windows, two pixels apart, with `before` rows and columns of padding in front."""
+
+    def formula(t: Trial) -> Array:
+        around = ((0, 0), (0, 0), (before, 2), (before, 2))
+        sums, counts = (
+            np.lib.stride_tricks.sliding_window_view(np.pad(a, around), (3, 3), (2, 3)).sum(axis=(4, 5))
+            for a in (t.x, np.ones_like(t.x))
+        )
+        means = sums / (9 if count_padding else np.maximum(counts, 1))
+        rows, columns = t.d_out.shape[2:]
+        return np.asarray(means[:, :, ::2, ::2][:, :, :rows, :columns])
+
+    return formula
+
+
+def _bilinear(d_out: Array) -> Array:
+    """A gradient that is interpolated between windows instead of repeated, as by bilinear upsampling."""
+    for axis in (2, 3):
+        places = np.arange(d_out.shape[axis])
+        before, after = (np.take(d_out, (places + step).clip(0, places[-1]), axis) for step in (-1, 1))
+        pairs = np.stack([0.75 * d_out + 0.25 * before, 0.75 * d_out + 0.25 * after], axis=axis + 1)
+        shape = list(d_out.shape)
+        shape[axis] *= 2
+        d_out = pairs.reshape(shape)
+    return d_out
+
+
 NAMES = ("top left", "top right", "bottom left", "bottom right")
 
 POOL: dict[tuple[str, str], list[tuple[str, Formula]]] = {
@@ -74,6 +102,22 @@ POOL: dict[tuple[str, str], list[tuple[str, Formula]]] = {
         (
             "the stride is 1 instead of 2: only the upper left quarter of the image is used",
             lambda t: _stride_one(t.x)[:, :, : t.x.shape[2] // 2, : t.x.shape[3] // 2],
+        ),
+        *(
+            (
+                f"windows of 3x3 pixels that overlap, instead of 2x2{words}",
+                _windows3(before, count_padding),
+            )
+            for words, before, count_padding in (
+                (", with padding on each side", 1, True),
+                (", with padding on each side that is not counted", 1, False),
+                (", with padding at the bottom and right", 0, True),
+                (", cut off at the bottom and right", 0, False),
+            )
+        ),
+        (
+            "the mean of maximum and mean of each window",
+            lambda t: (_corners(t.x).max(-1) + _corners(t.x).mean(-1)) / 2,
         ),
         ("averaged over rows only", lambda t: (t.x[:, :, ::2] + t.x[:, :, 1::2]) / 2),
         ("averaged over columns only", lambda t: (t.x[..., ::2] + t.x[..., 1::2]) / 2),
@@ -121,6 +165,11 @@ POOL: dict[tuple[str, str], list[tuple[str, Formula]]] = {
             lambda t: np.tile(t.d_out.repeat(2, axis=3), (1, 1, 2, 1)) / 4,
         ),
         ("multiplied by x", lambda t: _repeated(t.d_out) / 4 * t.x),
+        ("interpolated between the windows (bilinear) instead of repeated", lambda t: _bilinear(t.d_out) / 4),
+        (
+            "interpolated between the windows (bilinear) instead of repeated; and the factor 1/4 is missing",
+            lambda t: _bilinear(t.d_out),
+        ),
     ],
 }
 
