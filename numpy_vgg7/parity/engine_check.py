@@ -195,7 +195,7 @@ def mismatches_beside_each_other(case: Case, sgd: SGD, steps: int = 2) -> Iterat
 
     The parameters must be those of the training alone, and all logits those from before or after a step.
     """
-    with mock.patch.object(model_module, "Lock", lock_in_turns(model_module.Lock)):
+    with mock.patch.object(model_module, "Lock", lock_in_turns(vars(model_module)["Lock"])):
         model = case.copy().model
     definition = Definition(model.layers, case.copy().model.params)
     batches = {"a batch": case.images, "another batch": case.images[::-1]}
