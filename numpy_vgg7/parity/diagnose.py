@@ -13,7 +13,7 @@ from numpy_vgg7.parity.diagnosis.loss import decayed
 from numpy_vgg7.parity.diagnosis.orders import arrangements, reordered
 from numpy_vgg7.parity.diagnosis.unknown import description
 from numpy_vgg7.parity.diagnosis.update import few_digits, gradients_norm, update_words
-from numpy_vgg7.parity.layer_mistakes import Mistake
+from numpy_vgg7.parity.layer.mistakes import Mistake
 
 __all__ = ["Context", "Diagnosis", "diagnose", "examine"]
 

@@ -22,8 +22,8 @@ from numpy_vgg7.parity.diagnosis.context import Context, wrong
 from numpy_vgg7.parity.diagnosis.known import right_functions
 from numpy_vgg7.parity.diagnosis.orders import permutation
 from numpy_vgg7.parity.diagnosis.trajectory import later_steps
-from numpy_vgg7.parity.layer_mistakes import Mistake
-from numpy_vgg7.parity.layer_trials import Trial
+from numpy_vgg7.parity.layer.mistakes import Mistake
+from numpy_vgg7.parity.layer.trials import Trial
 from numpy_vgg7.parity.localise import Culprit, Local, agree, run_alone
 
 STEP = 1e-6  # of central differences, times the largest element

@@ -6,8 +6,8 @@ import numpy as np
 
 from numpy_vgg7.functional import Array, Arrays, Labels
 from numpy_vgg7.network import Activation, AvgPool2d, Conv2d, Layer, Linear
-from numpy_vgg7.parity.layer_mistakes import Mistake
-from numpy_vgg7.parity.layer_trials import ELEMENTWISE, Trial
+from numpy_vgg7.parity.layer.mistakes import Mistake
+from numpy_vgg7.parity.layer.trials import ELEMENTWISE, Trial
 
 FITS = 1e-9  # of the largest element: a mistake fits or it doesn't, float64 leaves nothing between
 REMAINDER = 1e-3  # of the deviation from the truth, which may itself be small

@@ -12,7 +12,7 @@ from numpy_vgg7 import functional as F
 from numpy_vgg7.functional import Array
 from numpy_vgg7.parity.diagnosis import loss, traces
 from numpy_vgg7.parity.diagnosis.context import Context, Wrong, with_number
-from numpy_vgg7.parity.layer_mistakes import TABLES, Mistake, mistakes
+from numpy_vgg7.parity.layer.mistakes import TABLES, Mistake, mistakes
 
 EITHER = " or, with the same numbers: "
 MOST_NAMED = 3

@@ -8,9 +8,9 @@ import numpy as np
 from numpy_vgg7 import functional as F
 from numpy_vgg7.functional import Array
 from numpy_vgg7.parity.diagnosis.context import Context, Wrong
-from numpy_vgg7.parity.layer_mistakes import Mistake
-from numpy_vgg7.parity.layer_mistakes_loss import EPSILONS, SOFTMAXES
-from numpy_vgg7.parity.layer_trials import Trial
+from numpy_vgg7.parity.layer.mistakes import Mistake
+from numpy_vgg7.parity.layer.mistakes_loss import EPSILONS, SOFTMAXES
+from numpy_vgg7.parity.layer.trials import Trial
 
 DECIMALS = 2  # of a weight decay or a label smoothing that can be recognised in a single number
 VISIBLE = 1e-9  # of the loss: a smaller excess has too few digits to be recognised

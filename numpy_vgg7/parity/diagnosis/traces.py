@@ -9,9 +9,9 @@ import numpy as np
 
 from numpy_vgg7.functional import Array
 from numpy_vgg7.parity.diagnosis.context import Context, Wrong
-from numpy_vgg7.parity.layer_mistakes import Mistake
-from numpy_vgg7.parity.layer_trials import Trial
-from numpy_vgg7.parity.layer_truth import definition
+from numpy_vgg7.parity.layer.mistakes import Mistake
+from numpy_vgg7.parity.layer.trials import Trial
+from numpy_vgg7.parity.layer.truth import definition
 
 MNIST = (0.1307, 0.3081)  # mean and standard deviation that many scripts subtract and divide by
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from numpy_vgg7.functional import Array
 from numpy_vgg7.parity.diagnosis.context import FITS, REMAINDER, Context
-from numpy_vgg7.parity.layer_trials import ELEMENTWISE
+from numpy_vgg7.parity.layer.trials import ELEMENTWISE
 
 ENOUGH = 12  # elements, before a function of the right answer is told from chance
 
