@@ -163,8 +163,6 @@ NETWORK = (
             "network, optimiser", "the learning rate is missing"),
     Mistake(_SGD, "-lr * gradients[name]",
             "network, optimiser", "it is not added to the parameter"),
-    Mistake(_SGD, "parameter - lr * gradients[name] / len(params)",
-            "network, optimiser", "moved by"),
 )  # fmt: skip
 
 MISTAKES = (*CONVOLUTION, *ACTIVATIONS, *POOL_AND_LINEAR, *LOSS, *NETWORK)

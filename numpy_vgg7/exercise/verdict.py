@@ -1,7 +1,7 @@
 """Is the network of an exercise mended?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from numpy_vgg7 import child
@@ -25,7 +25,7 @@ class Hint:
 class Verdict:
     """What the check of an exercise found."""
 
-    findings: tuple[Hint, ...]
+    findings: tuple[Hint, ...] = field(repr=False)  # which a test that fails must not show
 
     @property
     def mended(self) -> bool:
@@ -46,6 +46,7 @@ class Verdict:
 
     def assert_mended(self, hint: str = "none") -> None:
         """Raise AssertionError with the same lines if something is wrong."""
+        __tracebackhide__ = True  # of pytest
         if not self.mended:
             raise AssertionError("\n".join(self.lines(hint)))
 
