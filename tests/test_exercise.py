@@ -257,7 +257,8 @@ def test_code_that_cannot_be_executed_is_an_error_of_one_line(name):
     ],
 )
 def test_code_that_ends_the_process_or_never_ends_is_an_error(tmp_path, monkeypatch, wrong, words):
-    monkeypatch.setattr(verdict, "SECONDS", 4.0)
+    if "while" in wrong:
+        monkeypatch.setattr(verdict, "SECONDS", 4.0)
     (tmp_path / "network.py").write_text(changed("return np.maximum(x, 0)", wrong))
     with pytest.raises(CodeError, match=words):
         check(tmp_path)
