@@ -51,7 +51,7 @@ def answer(module: str, path: Path, *words: str, seconds: float) -> dict[str, An
 
 
 def respond(work: Callable[..., dict[str, Any]]) -> None:
-    """In the process that `answer` starts: write what `work` makes of the path and the other words."""
+    """In the process that `answer` starts: write what `work` makes of the path and the other words, and end."""
     result, path, *words = sys.argv[1:]
     try:
         record = work(Path(path), *words)
@@ -59,6 +59,7 @@ def respond(work: Callable[..., dict[str, Any]]) -> None:
         fields = ("what", "expected", "found", "fix")
         record = {"error": {name: getattr(error, name) for name in fields}}
     Path(result).write_text(json.dumps(record), encoding="utf-8")
+    os._exit(0)  # threads of the code may still be running
 
 
 def load(path: Path) -> ModuleType:

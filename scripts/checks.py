@@ -58,7 +58,8 @@ def row(cells: list[Any]) -> str:
 
 
 if __name__ == "__main__":
+    record = run()
     introduction, start, _ = PAGE.read_text(encoding="utf-8").partition(START)
     assert start, f"{PAGE} has no line {START}"
-    PAGE.write_text(introduction + START + "\n" + tables(run()), encoding="utf-8")
+    PAGE.write_text(f"{introduction}{START}\n{tables(record)}", encoding="utf-8")
     print(f"wrote {PAGE.relative_to(ROOT)}")

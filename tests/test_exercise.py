@@ -3,6 +3,7 @@
 import functools
 import json
 import random
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy_vgg7.exercise.examine import examine
 from numpy_vgg7.exercise.mistakes import MISTAKES
 from numpy_vgg7.exercise.verdict import Hint
 from numpy_vgg7.exercise.write import contents, mistake, planted, template
-from tests.commands import numpy_vgg7, python
+from tests.commands import ROOT, numpy_vgg7, python
 
 RIGHT = template("network.py")
 LAYERS = {"conv2d", "relu", "avg_pool2d", "linear", "tanh", "arctan", "softmax_cross_entropy", "network,"}
@@ -262,6 +263,23 @@ def test_code_that_ends_the_process_or_never_ends_is_an_error(tmp_path, monkeypa
     (tmp_path / "network.py").write_text(changed("return np.maximum(x, 0)", wrong))
     with pytest.raises(CodeError, match=words):
         check(tmp_path)
+
+
+def test_the_readme_shows_the_hint_of_its_exercise(tmp_path):
+    page = (ROOT / "README.md").read_text()
+    (seed,) = re.findall(r"exercise new --seed (\d+) exercise", page)
+    new(tmp_path, int(seed))
+    lines = check(tmp_path).lines("words")
+    assert "```text\n" + "\n".join(lines) + "\n```" in page
+    assert f"one of {len(MISTAKES)} mistakes" in page
+
+
+def test_a_thread_that_never_ends_does_not_keep_the_check(tmp_path):
+    thread = "import threading\nthreading.Thread(target=threading.Event().wait).start()\n"
+    (tmp_path / "network.py").write_text(
+        RIGHT.replace("import numpy as np\n", f"import numpy as np\n{thread}")
+    )
+    assert check(tmp_path).mended
 
 
 def test_what_the_code_prints_is_not_shown_and_neighbours_can_be_imported(tmp_path):

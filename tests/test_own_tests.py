@@ -1,4 +1,4 @@
-"""`parity prove --tests FILE`: which known bugs someone's own tests catch; and the tables of docs/checks.md."""
+"""`parity prove --tests FILE`: which known bugs someone's own tests catch; and docs/checks.md."""
 
 import json
 import re
