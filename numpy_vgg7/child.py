@@ -51,7 +51,7 @@ def answer(module: str, path: Path, *words: str, seconds: float) -> dict[str, An
 
 
 def respond(work: Callable[..., dict[str, Any]]) -> None:
-    """In the process that `answer` starts: write what `work` makes of the path and the other words, and end."""
+    """In the process that `answer` starts: write what `work` makes of the path and words, and end."""
     result, path, *words = sys.argv[1:]
     try:
         record = work(Path(path), *words)
