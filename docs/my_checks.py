@@ -7,9 +7,6 @@ and the definition. Each has a batch size of its own, so that none sees what ano
 from functools import cache
 
 import numpy as np
-from scipy.signal import correlate
-from scipy.special import log_softmax
-from sklearn.datasets import load_digits
 
 from numpy_vgg7 import VGG7, VGG7Config, network, optim
 from numpy_vgg7 import functional as F
@@ -22,13 +19,12 @@ LARGER = VGG7Config(image_size=8, channels=(4, 4, 6, 6), hidden=(16, 16), activa
 
 
 def network_and_batch(size, dtype="float64", config=SMALL):
-    """A network with random biases, and images and labels of the digits."""
-    model, digits = VGG7(config, seed=size, dtype=dtype), load_digits()
-    rng = np.random.default_rng(size)
+    """A network with random biases, random images and labels."""
+    model, rng = VGG7(config, seed=size, dtype=dtype), np.random.default_rng(size)
     for name, parameter in model.params.items():
         if name.endswith("bias"):
             parameter[:] = rng.uniform(-0.1, 0.3, parameter.shape)
-    return model, digits.images[:size, None].astype(dtype) / 16, digits.target[:size]
+    return model, rng.uniform(size=(size, 1, 8, 8)).astype(dtype), rng.integers(10, size=size)
 
 
 def engine(model, images, labels):
@@ -74,15 +70,17 @@ def test_forward_only():
     x = images
     for number in (1, 2, 3, 4):
         weight, bias = (model.params[f"conv{number}.{key}"] for key in ("weight", "bias"))
+        side = x.shape[-1]
         padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-        out = [[correlate(image, kernel, "valid")[0] for kernel in weight] for image in padded]
-        x = np.maximum(np.array(out) + bias[:, None, None], 0)
+        windows = [[padded[..., i : i + 3, j : j + 3] for j in range(side)] for i in range(side)]
+        out = np.tensordot(windows, weight, ((3, 4, 5), (1, 2, 3)))  # rows, columns, images, channels
+        x = np.maximum(out.transpose(2, 3, 0, 1) + bias[:, None, None], 0)
         if number % 2 == 0:
             x = (x[..., ::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, ::2] + x[..., 1::2, 1::2]) / 4
     x = x.reshape(5, -1)
     for number, function in ((5, np.tanh), (6, np.tanh), (7, np.arctan)):
         x = function(x @ model.params[f"fc{number}.weight"].T + model.params[f"fc{number}.bias"])
-    loss = -log_softmax(x, axis=1)[np.arange(5), labels].mean()
+    loss = (np.log(np.exp(x).sum(axis=1)) - x[np.arange(5), labels]).mean()
     assert np.allclose(model.logits(images), x)
     assert np.allclose(network.forward(model.layers, model.params, images)[-1].out, x)
     assert np.allclose(engine(model, images, labels)[0], loss)
@@ -90,20 +88,20 @@ def test_forward_only():
 
 
 def test_the_loss_goes_down():
-    """After sixty steps the loss has fallen by a third."""
+    """After sixty steps on eight images the loss has halved."""
     sgd = optim.SGD(lr_conv=0.05, lr_fc=0.05, momentum=0.9)
-    model, images, labels = network_and_batch(32, config=LARGER)
+    model, images, labels = network_and_batch(8, config=LARGER)
     first = engine(model, images, labels)[0]
     velocity = sgd.init(model.params)
     for _ in range(60):
         model.train_step(images, labels, sgd, velocity)
-    assert engine(model, images, labels)[0] < 2 / 3 * first
-    model, images, labels = network_and_batch(32, config=LARGER)
+    assert engine(model, images, labels)[0] < first / 2
+    model, images, labels = network_and_batch(8, config=LARGER)
     first = definition(model, images, labels)[0]
     velocity, groups = sgd.init(model.params), network.parameter_groups(model.layers)
     for _ in range(60):
         sgd.step(model.params, definition(model, images, labels)[1], velocity, groups)
-    assert definition(model, images, labels)[0] < 2 / 3 * first
+    assert definition(model, images, labels)[0] < first / 2
 
 
 def test_one_random_element_by_differences():
