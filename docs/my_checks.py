@@ -17,6 +17,8 @@ ACTIVATIONS = ("relu", "relu", "relu", "relu", "tanh", "tanh", "arctan")
 SMALL = VGG7Config(image_size=8, channels=(2, 3, 2, 3), hidden=(6, 5), activations=ACTIVATIONS)
 LARGER = VGG7Config(image_size=8, channels=(4, 4, 6, 6), hidden=(16, 16), activations=ACTIVATIONS)
 
+WIDE = VGG7Config(image_size=8, channels=(16, 4, 4, 4), hidden=(6, 5), activations=ACTIVATIONS)
+
 
 def network_and_batch(size, dtype="float64", config=SMALL):
     """A network with random biases, random images and labels."""
@@ -65,7 +67,7 @@ def slopes(function, array):
 
 
 def test_forward_only():
-    """The loss and the logits are those of another implementation."""
+    """The loss and the logits are those of another implementation"""
     model, images, labels = network_and_batch(5)
     x = images
     for number in (1, 2, 3, 4):
@@ -161,6 +163,27 @@ def test_engine_in_float64_against_definition():
         assert np.abs(gradient - expected[name]).max() <= 1e-12 * np.abs(expected[name]).max(), name
 
 
+def test_engine_as_it_is_used():
+    """The engine in training, with shards, threads, momentum, decay and a schedule, against the definition"""
+    sgd = optim.SGD(lr_conv=0.02, lr_fc=0.05, momentum=0.9, weight_decay=0.01, nesterov=True)
+    model, images, labels = network_and_batch(400, config=WIDE)
+    groups, velocity = network.parameter_groups(model.layers), sgd.init(model.params)
+    kept = []
+    engines = [(VGG7.from_params(WIDE, model.params, threads), sgd.init(model.params)) for threads in (1, 2)]
+    for size, lr_scale in ((400, 1.0), (399, 0.5), (400, 0.75)):
+        batch = images[:size], labels[:size]
+        loss, expected = definition(model, *batch)
+        for other, own_velocity in engines:
+            own_loss, gradients = engine(other, *batch)
+            other.train_step(*batch, sgd, own_velocity, lr_scale)
+            kept += [(own_loss, loss), *((gradients[name], expected[name]) for name in expected)]
+        sgd.step(model.params, expected, velocity, groups, lr_scale)
+    for other, _ in engines:
+        kept += [(other.params[name], model.params[name]) for name in model.params]
+    for found, right in kept:
+        assert np.abs(found - right).max() <= 1e-10 * np.abs(right).max()
+
+
 # Of single layers of the definition.
 
 LAYERS = {
@@ -201,7 +224,7 @@ def test_layers_with_a_random_upstream_gradient():
 
 
 def test_layers_with_check_layer():
-    """`check_layer`, for each kind of layer and for the loss."""
+    """`check_layer`, for each kind of layer and for the loss, with `like` and without"""
     rng = np.random.default_rng(2)
     likes = ("conv2d", "linear", "avg_pool2d", None, "relu", "tanh", "arctan")
     for (layer, shape), like in zip(LAYERS.items(), likes, strict=True):
@@ -217,13 +240,13 @@ def test_layers_with_check_layer():
             d_x, gradients = layer.backward(named, x, out, d_out)
             return (d_x, *(gradients[key] for key in named))
 
-        check_layer(forward, backward, rng.standard_normal(shape), params, like).assert_ok()
-    labels = {"labels": rng.integers(0, 5, 4)}
-    logits = rng.standard_normal((4, 5))
-    check_layer(
-        lambda z, y: (F.cross_entropy(z, y), F.softmax(z)),
-        lambda probs, labels: F.cross_entropy_backward(probs, labels),
-        logits,
-        labels,
-        "softmax_cross_entropy",
-    ).assert_ok()
+        for compared_with in dict.fromkeys((like, None)):
+            x = rng.standard_normal(shape)
+            check_layer(forward, backward, x, params, compared_with).assert_ok()
+
+    def loss(logits, labels):
+        return F.cross_entropy(logits, labels), F.softmax(logits)
+
+    logits, labels = rng.standard_normal((4, 5)), {"labels": rng.integers(0, 5, 4)}
+    for compared_with in ("softmax_cross_entropy", None):
+        check_layer(loss, F.cross_entropy_backward, logits, labels, compared_with).assert_ok()
