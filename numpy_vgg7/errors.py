@@ -41,6 +41,10 @@ class LayerError(VGG7Error):
     """A layer that `check_layer` cannot examine: its arguments, or the way that it is called."""
 
 
+class CodeError(VGG7Error):
+    """Python code of a user that cannot be executed, or that lacks something: an exercise, or checks."""
+
+
 class TrainingError(VGG7Error):
     """A training that cannot start, or whose loss is no longer finite."""
 

@@ -59,6 +59,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "numpy_vgg7/parity/layer/check.py": ("check_layer",),
         "numpy_vgg7/parity/layer/report.py": (),
     },
+    "Exercises": {"numpy_vgg7/exercise/write.py": ("new",), "numpy_vgg7/exercise/verdict.py": ()},
     "PyTorch": {"torch_ref/model.py": ("TorchVGG7",), "torch_ref/weights.py": ("to_torch", "from_torch")},
     "Errors": {"numpy_vgg7/errors.py": ()},
 }

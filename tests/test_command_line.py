@@ -8,7 +8,18 @@ import pytest
 from numpy_vgg7 import VGG7, VGG7Config
 from tests.commands import numpy_vgg7
 
-COMMANDS = ["train", "evaluate", "predict", "inspect", "export", "import", "doctor", "parity", "parity run"]
+COMMANDS = [
+    "train",
+    "evaluate",
+    "predict",
+    "inspect",
+    "export",
+    "import",
+    "doctor",
+    "parity",
+    "parity run",
+    "exercise",
+]
 
 
 @pytest.fixture

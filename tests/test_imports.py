@@ -15,12 +15,12 @@ ORDER = [
     {"functional"},
     {"network", "optim"},
     {"blas"},
-    {"engine", "config", "inputs", "files"},
+    {"engine", "config", "inputs", "files", "child"},
     {"model"},
     {"weights", "data", "environment"},
     {"training"},
     {"parity", "plots"},
-    {"article", "bench", "estimator", "report"},
+    {"article", "bench", "estimator", "exercise", "report"},
     {"cli"},
 ]
 DEFINITION = {"functional", "network", "optim"}

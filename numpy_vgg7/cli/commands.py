@@ -9,6 +9,7 @@ from rich.table import Table
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.article import article
 from numpy_vgg7.cli.bench import bench
+from numpy_vgg7.cli.exercise import exercise
 from numpy_vgg7.cli.options import AsJson, Data, Weights, print_json, screen
 from numpy_vgg7.cli.parity import parity
 from numpy_vgg7.cli.train import train
@@ -225,5 +226,6 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 app.add_typer(parity, name="parity")
+app.add_typer(exercise, name="exercise")
 app.command()(article)
 app.command()(bench)

@@ -11,12 +11,12 @@ from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.files import write_text
 from numpy_vgg7.model import VGG7
-from numpy_vgg7.parity import case_file, report
+from numpy_vgg7.parity import case_file, own_tests, report
 from numpy_vgg7.parity.candidate import read_candidate
 from numpy_vgg7.parity.case import Case, random_case, random_model
 from numpy_vgg7.parity.html import as_html
 from numpy_vgg7.parity.judge import check
-from numpy_vgg7.parity.mutants import CATALOGUE
+from numpy_vgg7.parity.mutants import CATALOGUE, Mutant
 from numpy_vgg7.parity.prove import CONTROL_SEEDS, control, needed, prove
 from numpy_vgg7.parity.run import Report
 from numpy_vgg7.parity.run import run as run_case
@@ -83,20 +83,36 @@ def prove_(
         str | None, typer.Option(help="Only the bugs with this text in their name, without the control.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of the control.")] = CONTROL_SEEDS,
+    tests: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run your own tests instead: the functions test_... of this Python file.", metavar="FILE"
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float,
+        typer.Option(min=0.1, help="With --tests: seconds for each bug, after which it counts as caught."),
+    ] = own_tests.SECONDS,
     as_json: AsJson = False,
 ) -> None:
     """Apply known bugs one by one, and show whether each is detected and located.
 
     Then check the unchanged network with many seeds, as a control. Exit code 4 if a bug is not detected,
     fewer than 90 % are located correctly, or the control fails.
-    """
-    with options.pytorch("parity prove"):
-        from torch_ref.trace import trace as reference
 
+    With --tests, show which of the bugs your own tests catch. This executes FILE. The functions take no
+    arguments, and must pass without a bug. Exit code 0, however many are caught; PyTorch is not needed.
+    """
     chosen = [mutant for mutant in CATALOGUE if (only or "").lower() in mutant.name.lower()]
     if not chosen:
         names = "; ".join(mutant.name for mutant in CATALOGUE)
         raise typer.BadParameter(f"no bug has that in its name; there are: {names}", param_hint="--only")
+    if tests:
+        _prove_tests(tests, own_tests.applicable(chosen), time_limit, as_json)
+        return
+    with options.pytorch("parity prove"):
+        from torch_ref.trace import trace as reference
+
     seeds = 0 if only else seeds
     watched = {"console": messages, "disable": not messages.is_terminal}
     with options.threads(None, 1):
@@ -121,6 +137,19 @@ def prove_(
         )
     if failures or not all(v.caught for v in verdicts) or located < LOCATED * len(verdicts):
         raise typer.Exit(MISMATCH)
+
+
+def _prove_tests(file: Path, mutants: list[Mutant], seconds: float, as_json: bool) -> None:
+    names = own_tests.names_of_tests(file, seconds)
+    running = own_tests.outcomes(file, mutants, seconds)
+    shown = not messages.is_terminal
+    found = list(track(running, "bugs", total=len(mutants), console=messages, disable=shown))
+    if as_json:
+        print_json(report.own_tests_json(names, found))
+        return
+    screen.print(report.own_tests_table(found))
+    for line in report.own_tests_summary(file, names, found):
+        screen.print(line, soft_wrap=True, markup=False)
 
 
 @parity.command("case")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from numpy_vgg7.parity.compare import TensorResult
+from numpy_vgg7.parity.own_tests import Outcome, by_place
 from numpy_vgg7.parity.prove import Verdict
 from numpy_vgg7.parity.run import Report
 from numpy_vgg7.parity.tolerances import COMPLEX_STEP, LANE64
@@ -198,6 +200,47 @@ def needed_table(missed: dict[str, list[str]]) -> Table:
     for kind, names in missed.items():
         table.add_row(kind, str(len(names)), names[0] if names else "-")
     return table
+
+
+def own_tests_json(names: Sequence[str], found: Sequence[Outcome]) -> dict[str, Any]:
+    """Stable keys."""
+    return {
+        "tests": list(names),
+        "total": len(found),
+        "caught": sum(outcome.caught for outcome in found),
+        "mutants": [
+            {
+                "name": outcome.mutant.name,
+                "caught": outcome.caught,
+                "caught_by": list(outcome.failed),
+                "expected": outcome.mutant.place,
+                "messages": outcome.failed,
+            }
+            for outcome in found
+        ],
+    }
+
+
+def own_tests_table(found: Sequence[Outcome]) -> Table:
+    """One row per bug."""
+    table = Table(title="Known bugs, and which of your tests fail", title_justify="left")
+    for column in ("bug", "place", "", "failed tests"):
+        table.add_column(column)
+    for outcome in found:
+        verdict = "[green]caught[/]" if outcome.caught else "[bold red]missed[/]"
+        failed = escape(", ".join(outcome.failed))
+        table.add_row(escape(outcome.mutant.name), outcome.mutant.place, verdict, failed)
+    return table
+
+
+def own_tests_summary(file: Path, names: Sequence[str], found: Sequence[Outcome]) -> list[str]:
+    """How many bugs were caught, in all, by place and by test."""
+    caught = sum(outcome.caught for outcome in found)
+    tests = "1 test" if len(names) == 1 else f"{len(names)} tests"
+    parts = [f"{kind} {some} of {total}" for kind, (some, total) in by_place(found).items()]
+    lines = [f"{caught} of {len(found)} bugs caught by {tests} in {file}", f"by place: {', '.join(parts)}"]
+    idle = [name for name in names if not any(name in outcome.failed for outcome in found)]
+    return [*lines, *([f"caught nothing: {', '.join(idle)}"] if idle else [])]
 
 
 def _number(value: float) -> float | None:

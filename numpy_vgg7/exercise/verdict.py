@@ -1,0 +1,74 @@
+"""Is the network of an exercise mended?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from numpy_vgg7 import child
+from numpy_vgg7.errors import CodeError, ConfigError
+from numpy_vgg7.files import require_file
+
+CODE = "network.py"
+HINTS = ("none", "place", "words")
+SECONDS = 60.0  # for the check, which takes about two
+
+
+@dataclass(frozen=True)
+class Hint:
+    """Something that is wrong: the function or layer and the pass, and a sentence."""
+
+    place: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the check of an exercise found."""
+
+    findings: tuple[Hint, ...] = field(repr=False)  # which a test that fails must not show
+
+    @property
+    def mended(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+    def lines(self, hint: str = "none") -> Sequence[str]:
+        """The verdict, and what is wrong as far as `hint` allows: "none", "place" or "words"."""
+        require_level(hint)
+        if self.mended:
+            return [f"mended: everything in {CODE} is right"]
+        told = {
+            "none": ["--hint place tells where, --hint words what is wrong"],
+            "place": [f"look at: {finding.place}" for finding in self.findings],
+            "words": [finding.words for finding in self.findings],
+        }
+        return [f"not mended: something in {CODE} is wrong", *dict.fromkeys(told[hint])]
+
+    def assert_mended(self, hint: str = "none") -> None:
+        """Raise AssertionError with the same lines if something is wrong."""
+        __tracebackhide__ = True  # of pytest
+        if not self.mended:
+            raise AssertionError("\n".join(self.lines(hint)))
+
+
+def check(folder: Path) -> Verdict:
+    """Check the network of an exercise. This executes `network.py`, in a process of its own.
+
+    Every function is compared with the definition by `check_layer`, then the network that is made of them.
+    Any right code is accepted. CodeError if the code cannot be executed, raises an exception, takes too long,
+    or lacks a function.
+    """
+    path = folder / CODE
+    require_file(path, CodeError)
+    try:
+        record = child.answer("numpy_vgg7.exercise.examine", path, seconds=SECONDS)
+    except TimeoutError as error:
+        expected = f"code that is done within {SECONDS:.0f} seconds"
+        raise CodeError(str(path), expected, "code that is not", "look for an endless loop") from error
+    return Verdict(tuple(Hint(**finding) for finding in record["findings"]))
+
+
+def require_level(hint: str) -> None:
+    """Raise ConfigError unless there is such a level of hints."""
+    if hint not in HINTS:
+        raise ConfigError("hint", ", ".join(HINTS), repr(hint), "choose one")
