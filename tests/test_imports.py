@@ -25,7 +25,7 @@ ORDER = [
 ]
 DEFINITION = {"functional", "network", "optim"}
 # Imports inside a function, at the time of the call.
-LAZY = {("model", "weights"), ("cli", "torch_ref")}
+LAZY = {("model", "weights"), ("cli", "torch_ref"), ("parity", "torch_ref")}
 
 FILES = sorted((ROOT / "numpy_vgg7").rglob("*.py"))
 

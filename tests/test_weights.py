@@ -83,9 +83,9 @@ DAMAGE = {
     "non-finite": (_nan, r"conv2.weight.*inf at \[0, 0, 1, 2\]"),
     "half precision": (
         lambda t: t.update({"fc6.bias": np.zeros(6, "float16")}),
-        "fc6.bias.*F16",
+        "fc6.bias.*float16",
     ),
-    "integers": (lambda t: t.update({"fc6.bias": np.zeros(6, dtype="int64")}), "fc6.bias.*I64"),
+    "integers": (lambda t: t.update({"fc6.bias": np.zeros(6, dtype="int64")}), "fc6.bias.*int64"),
     "mixed": (lambda t: t.update({"fc6.bias": t["fc6.bias"].astype("float64")}), "fc6.bias.*float64"),
     "touched": (_touch, "fc5.bias.*SHA-256"),
     "transposed": (

@@ -21,6 +21,7 @@ from numpy_vgg7.parity.prove import CONTROL_SEEDS, control, needed, prove
 from numpy_vgg7.parity.run import Report
 from numpy_vgg7.parity.run import run as run_case
 from numpy_vgg7.parity.second import confusions, second_case, telling_batch_size
+from numpy_vgg7.weights.state_dict import read_pt_tensors
 
 MISMATCH = 4
 LOCATED = 0.9  # of all bugs
@@ -196,16 +197,11 @@ def check_(
     as_json: AsJson = False,
     html: Html = None,
 ) -> None:
-    """Compare the tensors in FILE with the trace in the case. PyTorch is not needed, except for .pt.
+    """Compare the tensors in FILE with the trace in the case. PyTorch is not needed.
 
     Exit code 4 on a mismatch.
     """
-    readers = {}
-    if file.suffix == ".pt":
-        with options.pytorch(str(file)):
-            from torch_ref.weights import read_pt
-        readers[".pt"] = lambda path: read_pt(path)[0]
-    candidate = read_candidate(file, readers)
+    candidate = read_candidate(file, {".pt": read_pt_tensors})
     known = case_file.read_case(case or case_file.find_case(file))
     found = check(known, candidate, partial, dtype, names, f"{file}: compared with the trace in the case")
     _show(found, report.check_json(found) if as_json else None, html, every)

@@ -1,0 +1,105 @@
+"""The state dict in what a file contains: tensors by name, wherever they are in a checkpoint."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from numpy_vgg7.errors import WeightsError
+from numpy_vgg7.weights.pickles import PickledArray, Unknown
+from numpy_vgg7.weights.pytorch import FIX, SAVED, read_pt
+from numpy_vgg7.weights.tensors import StoredTensor, Tensors, widen
+
+WEIGHTS = ("weight", "kernel", "w")  # what implementations call a weight, in lower case
+BIASES = ("bias", "b")
+DEPTH = 4  # of dictionaries in dictionaries
+
+
+def unwrap(tree: Any, source: str) -> tuple[Tensors, list[str]]:
+    """The tensors of the only state dict in `tree`; also return a line for each step.
+
+    Raises WeightsError where there is none, or more than one.
+    """
+    if not isinstance(tree, dict):
+        raise WeightsError(source, SAVED, _kind(tree), FIX)
+    found = _state_dicts(tree, "", DEPTH)
+    if not found:
+        expected = "a state_dict: tensors with names such as conv1.weight"
+        raise WeightsError(source, expected, _entries(tree), "save the state dict of the network")
+    if len(found) > 1:
+        fix = "save the one that you want by itself: torch.save(checkpoint[KEY], FILE)"
+        raise WeightsError(source, "one state_dict", f"{len(found)}: {', '.join(map(repr, found))}", fix)
+    ((place, state),) = found.items()
+    steps = [f"took the state dict {place!r} of the checkpoint"] if place else []
+    others = [name for name, value in state.items() if not _is_tensor(value)]
+    if others:
+        steps.append(f"ignored entries that are not tensors: {', '.join(map(repr, others))}")
+    return {name: _read(value) for name, value in state.items() if name not in others}, steps
+
+
+def read_pt_tensors(path: Path) -> Tensors:
+    """The tensors of a dictionary in a PyTorch file, whatever their names. Raises WeightsError."""
+    tree, _ = read_pt(path)
+    if not isinstance(tree, dict) or not all(_is_tensor(value) for value in tree.values()):
+        found = _entries(tree) if isinstance(tree, dict) else _kind(tree)
+        raise WeightsError(str(path), "a dictionary of tensors", found, "save that with torch.save")
+    return widen({str(name): _read(value) for name, value in tree.items()})[0]
+
+
+def claimed_bytes(tree: Any) -> int:
+    """How many bytes the tensors of all state dicts in a tree claim."""
+    states = _state_dicts(tree, "", DEPTH).values() if isinstance(tree, dict) else ()
+    return sum(
+        value.nbytes for state in states for value in state.values() if isinstance(value, StoredTensor)
+    )
+
+
+def _state_dicts(tree: dict[Any, Any], place: str, depth: int) -> dict[str, dict[str, Any]]:
+    flat = _flat(tree)
+    if any(_is_tensor(value) and name.lower().endswith(WEIGHTS) for name, value in flat.items()):
+        return {place: flat}
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and depth:
+            found |= _state_dicts(value, f"{place}.{key}" if place else str(key), depth - 1)
+    return found
+
+
+def _flat(tree: dict[Any, Any]) -> dict[str, Any]:
+    """Names and values, where a value may be a layer: {"conv1": {"weight": ..., "bias": ...}}."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        layer = isinstance(value, dict) and value and all(_is_parameter(*item) for item in value.items())
+        flat |= {f"{name}.{key}": tensor for key, tensor in value.items()} if layer else {str(name): value}
+    return flat
+
+
+def _is_parameter(key: Any, value: Any) -> bool:
+    return isinstance(key, str) and key.lower() in WEIGHTS + BIASES and _is_tensor(value)
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, (np.ndarray, StoredTensor, PickledArray))
+
+
+def _read(value: Any) -> np.ndarray[Any, Any]:
+    if isinstance(value, StoredTensor):
+        return value.read()
+    return value.array if isinstance(value, PickledArray) and value.array is not None else np.asarray(value)
+
+
+def _kind(value: Any) -> str:
+    return f"a pickled {value.name}, which is never executed" if isinstance(value, Unknown) else _word(value)
+
+
+def _entries(tree: dict[Any, Any]) -> str:
+    names = [f"{key!r}: {_word(value)}" for key, value in list(tree.items())[:6]]
+    return "a dictionary of " + (", ".join(names) or "nothing")
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, Unknown):
+        return value.name
+    return (
+        f"a tensor with {value.ndim} dimensions" if isinstance(value, StoredTensor) else type(value).__name__
+    )
