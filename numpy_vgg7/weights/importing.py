@@ -78,8 +78,8 @@ def import_weights(
     tensors, steps = unwrap(tree, source)
     for step in (
         widen,
-        lambda found: normalise(found, source, said.maps),
         lambda found: to_pytorch(found, said.layout),
+        lambda found: normalise(found, source, said.maps),
         zero_biases,
         lambda found: to_chw(found, said.flatten or ("chw" if said.layout == "pytorch" else "hwc"), source),
     ):

@@ -3,6 +3,7 @@
 import io
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,11 @@ from numpy_vgg7.errors import WeightsError
 from numpy_vgg7.weights.archive import Archive
 from numpy_vgg7.weights.record import KEY
 from numpy_vgg7.weights.tensors import Tensors, damaged, plain
+
+# What a damaged header raises: it is a Python literal.
+_HEADER_ERRORS = (
+    ValueError, TypeError, KeyError, SyntaxError, OverflowError, RecursionError, MemoryError, TokenError,
+)  # fmt: skip
 
 
 def read_npz(path: Path) -> tuple[Tensors, str | None]:
@@ -38,15 +44,7 @@ def _array(archive: Archive, name: str) -> NDArray[Any]:
             raise ValueError(f"shape {shape} does not fit its {len(content):,} bytes")
         flat = np.frombuffer(content, dtype, offset=stream.tell())
         return flat.reshape(shape, order="F" if fortran else "C")
-    except (
-        ValueError,
-        TypeError,
-        SyntaxError,
-        KeyError,
-        OverflowError,
-        RecursionError,
-        MemoryError,
-    ) as error:
+    except _HEADER_ERRORS as error:
         raise damaged(archive.path, "npz file of plain numeric arrays", f"{name}: {error}") from error
 
 

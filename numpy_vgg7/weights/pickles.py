@@ -7,6 +7,7 @@ tensors and dictionaries, exist; a call of any other makes an `Unknown` with its
 import codecs
 import io
 import pickle
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -28,7 +29,7 @@ STORAGES: dict[str, np.dtype[Any]] = {
 # What reading a damaged pickle may raise.
 PICKLE_ERRORS = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError,
-    OverflowError, RecursionError, MemoryError,
+    OverflowError, RecursionError, MemoryError, struct.error,
 )  # fmt: skip
 
 ReadStorage = Callable[[str, "Storage"], NDArray[Any]]

@@ -52,7 +52,7 @@ def _read_zip(path: Path) -> Any:
     def read(key: str, storage: Storage) -> NDArray[Any]:
         if key not in blocks:
             blocks[key] = archive.read(f"{folder}data/{key}")
-        return _numbers(blocks[key], storage, big)
+        return _numbers(blocks[key], storage, big, path)
 
     return Reader(io.BytesIO(archive.read(pickles[0])), read).load()
 
@@ -69,7 +69,8 @@ def _read_old(path: Path) -> Any:
             found = f"a storage of {storages.get(key, (0, 0))[1]} numbers, not {storage.count}"
             raise damaged(path, "PyTorch file", found)
         start = storages[key][0]
-        return _numbers(view[start : start + storage.count * storage.dtype.itemsize], storage, big)
+        end = start + storage.count * storage.dtype.itemsize
+        return _numbers(view[start:end], storage, big, path)
 
     sizes: dict[str, int] = {}
     if Reader(stream, read).load() != _OLD_FORMAT:
@@ -100,7 +101,8 @@ class _Sized(Reader):
         return storage
 
 
-def _numbers(content: bytes | memoryview, storage: Storage, big: bool) -> NDArray[Any]:
+def _numbers(content: bytes | memoryview, storage: Storage, big: bool, path: Path) -> NDArray[Any]:
     if len(content) != storage.count * storage.dtype.itemsize:
-        raise ValueError(f"storage {storage.key}: {len(content):,} bytes for {storage.count:,} numbers")
+        found = f"{len(content):,} bytes for {storage.count:,} numbers of storage {storage.key}"
+        raise damaged(path, "PyTorch file", found)
     return np.frombuffer(content, storage.dtype.newbyteorder(">") if big else storage.dtype)

@@ -1,5 +1,6 @@
 """The state dict in what a file contains: tensors by name, wherever they are in a checkpoint."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from numpy_vgg7.weights.tensors import StoredTensor, Tensors, widen
 
 WEIGHTS = ("weight", "kernel", "w")  # what implementations call a weight, in lower case
 BIASES = ("bias", "b")
+# A name that ends so, or a number that numpy.savez gave.
+_WEIGHT = re.compile(rf"(^|[./])({'|'.join(WEIGHTS)})(:0)?$|^arr_\d+$", re.IGNORECASE)
 DEPTH = 4  # of dictionaries in dictionaries
 
 
@@ -56,7 +59,7 @@ def claimed_bytes(tree: Any) -> int:
 
 def _state_dicts(tree: dict[Any, Any], place: str, depth: int) -> dict[str, dict[str, Any]]:
     flat = _flat(tree)
-    if any(_is_tensor(value) and name.lower().endswith(WEIGHTS) for name, value in flat.items()):
+    if any(_is_tensor(value) and _WEIGHT.search(name) for name, value in flat.items()):
         return {place: flat}
     found: dict[str, dict[str, Any]] = {}
     for key, value in tree.items():

@@ -1,0 +1,425 @@
+"""Weights as other programs save them are imported as the same function, or refused with the reason."""
+
+import io
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from numpy_vgg7 import VGG7, VGG7Config, VGG7Error
+from numpy_vgg7.data import load
+from numpy_vgg7.parity.case import random_model
+from numpy_vgg7.weights import Origin, import_weights, save
+from numpy_vgg7.weights.layouts import from_pytorch
+from numpy_vgg7.weights.npz import npz_bytes
+from tests.commands import numpy_vgg7
+from torch_ref import from_torch
+
+CASES = Path(__file__).parent / "weights_cases"
+RELU = ("relu",) * 6 + ("identity",)
+CONFIG = VGG7Config(image_size=8, channels=(2, 2, 4, 4), hidden=(6, 6))
+SEQUENTIAL = ("features.0", "features.2", "features.5", "features.10", "head.1", "head.3", "head.5")
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "fc5", "fc6", "fc7")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return random_model(CONFIG, 3, "float32")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load(str(CASES / "digits_eval.npz"), 10, 8)
+
+
+def state(model, dtype=torch.float32):
+    return {name: torch.tensor(parameter).to(dtype) for name, parameter in model.params.items()}
+
+
+def renamed(tensors, layers):
+    new = dict(zip(LAYERS, layers, strict=True))
+    return {f"{new[name.split('.')[0]]}.{name.split('.')[1]}": tensor for name, tensor in tensors.items()}
+
+
+def prefixed(tensors, prefix):
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def imported(content, folder, **origin):
+    torch.save(content, folder / "w.pt")
+    return import_weights(folder / "w.pt", Origin(**origin))
+
+
+def assert_same(found, model):
+    assert found.config == model.config
+    for name, parameter in model.params.items():
+        assert np.array_equal(found.params[name], parameter), name
+        assert found.params[name].dtype == parameter.dtype, name
+
+
+@pytest.mark.parametrize(
+    ("name", "accuracy", "said", "origin"),
+    [
+        ("plain.pt", 0.9194, "", {}),
+        ("dp.pt", 0.9194, "prefix 'module.'", {}),
+        ("ckpt_msd.pt", 0.9194, "'model_state_dict'", {}),
+        ("half.pt", 0.9194, "14 tensors from float16", {}),
+        ("seq.pt", 0.9194, "features.5 -> conv3", {}),
+        ("relufc.pt", 0.9093, "", {"activations": RELU}),
+        ("keras_flatten.npz", 0.9194, "H, W, C", {"flatten": "hwc"}),
+    ],
+)
+def test_a_case_is_imported_and_evaluates_as_in_pytorch(digits, name, accuracy, said, origin):
+    found = import_weights(CASES / name, Origin(**origin))
+    assert said in "\n".join(found.steps)
+    share = (found.model.predict(digits.images) == digits.labels).mean()
+    assert abs(share - accuracy) < (1.1 / len(digits) if name == "half.pt" else 5e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("relufc.pt", "assumed activations: relu, relu, relu, relu, tanh, tanh, identity"),
+        ("maxpool.pt", "assumed pooling: average"),
+        ("normed.pt", "assumed pixels: 0..1"),
+        ("plain.pt", "assumed flatten order: C, H, W"),
+        ("plain.pt", "assumed image size: 8x8, which follows from padding 1"),
+    ],
+)
+def test_what_a_file_does_not_say_is_assumed_and_said(name, words):
+    assert any(words in line for line in import_weights(CASES / name).assumed)
+
+
+def test_nothing_is_assumed_of_a_file_with_metadata(model, tmp_path):
+    model.save(tmp_path / "w.safetensors")
+    found = import_weights(tmp_path / "w.safetensors")
+    assert (found.steps, found.assumed) == ((), ())
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "model.", "net.", "a.b.c."])
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".npz", ".safetensors"])
+def test_a_common_prefix_is_removed_and_said(model, tmp_path, prefix, suffix):
+    path = tmp_path / f"w{suffix}"
+    tensors = prefixed(state(model), prefix)
+    if suffix == ".npz":
+        np.savez(path, **{name: tensor.numpy() for name, tensor in tensors.items()})
+    elif suffix == ".safetensors":
+        safetensors.torch.save_file(tensors, path)
+    else:
+        torch.save(tensors, path)
+    found = import_weights(path)
+    assert found.steps == (f"removed the prefix {prefix!r} from all names",)
+    assert_same(found.model, model)
+
+
+CHECKPOINTS = {
+    "under any key": (lambda s: {"epoch": 1, "weights_of_this": s}, "weights_of_this"),
+    "of Lightning": (lambda s: {"state_dict": prefixed(s, "model."), "callbacks": {}}, "state_dict"),
+    "with Adam": (
+        lambda s: {"net": s, "opt": {"state": {0: {"exp_avg": torch.ones(2, 2), "step": torch.ones(1)}}}},
+        "net",
+    ),
+    "two levels deep": (lambda s: {"a": {"b": s}}, "a.b"),
+}
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_the_only_state_dict_of_a_checkpoint_is_taken_and_said(model, tmp_path, kind):
+    wrap, place = CHECKPOINTS[kind]
+    found = imported(wrap(state(model)), tmp_path)
+    assert found.steps[0] == f"took the state dict {place!r} of the checkpoint"
+    assert_same(found.model, model)
+
+
+def test_a_checkpoint_with_two_state_dicts_is_refused_with_both_names(model, tmp_path):
+    with pytest.raises(VGG7Error, match="'model', 'ema'"):
+        imported({"model": state(model), "ema": state(model)}, tmp_path)
+
+
+def test_entries_that_are_not_tensors_are_ignored_and_said(model, tmp_path):
+    found = imported({**state(model), "epoch": 3}, tmp_path)
+    assert found.steps == ("ignored entries that are not tensors: 'epoch'",)
+    assert_same(found.model, model)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_half_precision_is_widened_exactly(model, tmp_path, dtype, suffix):
+    tensors = state(model, dtype)
+    write = torch.save if suffix == ".pt" else safetensors.torch.save_file
+    write(tensors, tmp_path / f"w{suffix}")
+    found = import_weights(tmp_path / f"w{suffix}")
+    kind = str(dtype).removeprefix("torch.")
+    assert found.steps == (f"widened 14 tensors from {kind} to float32, exactly",)
+    for name, tensor in tensors.items():
+        assert np.array_equal(found.model.params[name], tensor.float().numpy()), name
+
+
+CONTAINERS = {
+    "parameters": nn.Parameter,
+    "NumPy arrays": lambda tensor: tensor.numpy(),
+    "big-endian arrays": lambda tensor: tensor.numpy().astype(">f4"),
+    "Fortran-ordered arrays": lambda tensor: np.asfortranarray(tensor.numpy()),
+    "transposed views": lambda tensor: tensor.transpose(0, -1).contiguous().transpose(0, -1),
+    "slices of larger tensors": lambda tensor: torch.cat([tensor, tensor + 1])[: len(tensor)],
+    "negated views": lambda tensor: torch._neg_view(-tensor),
+}
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_tensors_in_any_memory_layout_are_read_bit_for_bit(model, tmp_path, kind, old):
+    content = {name: CONTAINERS[kind](tensor) for name, tensor in state(model).items()}
+    torch.save(content, tmp_path / "w.pt", _use_new_zipfile_serialization=not old)
+    assert_same(import_weights(tmp_path / "w.pt").model, model)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["zip", "legacy"])
+def test_float64_stays_float64(tmp_path, old):
+    model = random_model(CONFIG, 3, "float64")
+    torch.save(state(model, torch.float64), tmp_path / "w.pt", _use_new_zipfile_serialization=not old)
+    assert_same(import_weights(tmp_path / "w.pt").model, model)
+
+
+def test_a_dictionary_of_layers_is_read(model, tmp_path):
+    layers = {}
+    for name, tensor in state(model).items():
+        layers.setdefault(name.split(".")[0], {})[name.split(".")[1]] = tensor
+    assert_same(imported(layers, tmp_path).model, model)
+
+
+NAMES = {
+    "Sequential": SEQUENTIAL,
+    "one Sequential": ("0", "2", "5", "7", "11", "13", "15"),
+    "numbered alike": ("conv_1", "conv_2", "conv_3", "conv_4", "dense_1", "dense_2", "dense_3"),
+    "in blocks": ("block1.0", "block1.2", "block2.0", "block2.2", "fc1", "fc2", "fc3"),
+    "as Keras numbers": ("conv2d", "conv2d_1", "conv2d_2", "conv2d_3", "dense", "dense_1", "dense_2"),
+}
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("kind", NAMES)
+def test_numbered_layers_are_mapped_by_order_and_shape(model, tmp_path, kind, suffix):
+    write = torch.save if suffix == ".pt" else safetensors.torch.save_file
+    write(renamed(state(model), NAMES[kind]), tmp_path / f"w{suffix}")
+    found = import_weights(tmp_path / f"w{suffix}")
+    assert f"{NAMES[kind][2]} -> conv3" in found.steps[-1]
+    assert_same(found.model, model)
+
+
+def test_shapes_alone_are_enough_where_only_one_order_fits(tmp_path):
+    model = random_model(VGG7Config(image_size=8, channels=(2, 3, 5, 7), hidden=(11, 6)), 3, "float32")
+    names = ("d", "c", "b", "a", "z", "y", "x")
+    assert_same(imported(renamed(state(model), names), tmp_path).model, model)
+
+
+def test_an_order_that_is_not_clear_is_refused_until_it_is_mapped(model, tmp_path):
+    names = ("first", "second", "third", "fourth", "p", "q", "r")
+    content = renamed(state(model), names)
+    with pytest.raises(VGG7Error, match="--map OLD=NEW"):
+        imported(content, tmp_path)
+    maps = tuple(f"{old}={new}" for old, new in zip(names, LAYERS, strict=True))
+    assert_same(imported(content, tmp_path, maps=maps).model, model)
+
+
+def test_a_map_of_an_unknown_name_lists_the_names(model, tmp_path):
+    with pytest.raises(VGG7Error, match="choose from conv1, conv2"):
+        imported(state(model), tmp_path, maps=("features.0=conv1",))
+
+
+@pytest.mark.parametrize("layout", ["keras", "flax"])
+def test_the_layouts_of_keras_and_flax_are_written_and_read_bit_for_bit(model, tmp_path, layout):
+    (tmp_path / "w.npz").write_bytes(npz_bytes(from_pytorch(model.params, layout)))
+    with np.load(tmp_path / "w.npz") as written:
+        kernel = next(written[name] for name in written.files if name.endswith("conv3/kernel"))
+    assert np.array_equal(kernel, model.params["conv3.weight"].transpose(2, 3, 1, 0))
+    assert_same(import_weights(tmp_path / "w.npz", Origin(layout=layout)).model, model)
+    with pytest.raises(VGG7Error, match="--layout keras"):
+        import_weights(tmp_path / "w.npz")
+
+
+def test_layers_of_keras_are_mapped_by_order(model, tmp_path):
+    new = dict(zip(LAYERS, NAMES["as Keras numbers"], strict=True))
+    keras = {}
+    for name, array in from_pytorch(model.params, "keras").items():
+        layer, key = name.split("/")
+        keras[f"{new[layer]}/{key}:0"] = array
+    np.savez(tmp_path / "w.npz", **keras)
+    assert_same(import_weights(tmp_path / "w.npz", Origin(layout="keras")).model, model)
+
+
+def test_the_weights_that_keras_lists_are_read_in_their_order(model, tmp_path):
+    np.savez(tmp_path / "w.npz", *from_pytorch(model.params, "keras").values())
+    assert_same(import_weights(tmp_path / "w.npz", Origin(layout="keras")).model, model)
+
+
+def test_missing_biases_are_zeros_where_other_layers_have_one(model, tmp_path):
+    content = state(model)
+    del content["conv2.bias"]
+    found = imported(content, tmp_path)
+    assert found.steps == ("added biases of zeros, which change nothing: conv2.bias",)
+    assert not found.model.params["conv2.bias"].any()
+
+
+def test_a_scale_of_the_pixels_is_folded_exactly(model, tmp_path):
+    images = np.random.default_rng(0).uniform(size=(3, 8, 8))
+    found = imported(state(model), tmp_path, std=0.25).model
+    scaled = model.forward((images[:, None] / 0.25).astype("float32"))
+    assert np.abs(found.logits(images) - scaled).max() < 1e-5 * np.abs(scaled).max()
+
+
+def test_a_mean_is_refused_since_the_padding_is_zero(model, tmp_path):
+    with pytest.raises(VGG7Error, match="zero padding of conv1"):
+        imported(state(model), tmp_path, mean=0.3, std=0.376)
+
+
+OTHER_NETWORKS = {
+    "batch normalization": ("w_bn.npz", "no batch normalization, found bn1.running_mean"),
+    "images in colour": ({"conv1.weight": torch.ones(2, 3, 3, 3)}, "several channels.*2, 3, 3, 3"),
+    "kernels of 5x5": ({"conv2.weight": torch.ones(2, 2, 5, 5)}, "kernels of another size than 3x3.*conv2"),
+    "an eighth layer": ({"fc8.weight": torch.ones(5, 10)}, "more than 3 fully connected.*fc8"),
+    "a fifth convolution": ({"conv5.weight": torch.ones(4, 4, 3, 3)}, "more than 4 convolutions.*conv5"),
+    "another normalization": (
+        {"norm1.weight": torch.ones(2), "norm1.bias": torch.ones(2)},
+        "no normalization",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_NETWORKS)
+def test_what_a_vgg7_does_not_have_is_named(model, tmp_path, kind):
+    content, words = OTHER_NETWORKS[kind]
+    with pytest.raises(VGG7Error, match=words) as caught:
+        import_weights(CASES / content) if isinstance(content, str) else imported(
+            state(model) | content, tmp_path
+        )
+    assert "remove it" not in str(caught.value)
+
+
+class Trap:
+    """Unpickling it creates a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["zip", "legacy"])
+def test_no_code_in_a_pickle_is_executed(model, tmp_path, old):
+    content = {**state(model), "trap": Trap(tmp_path / "sprung")}
+    torch.save(content, tmp_path / "w.pt", _use_new_zipfile_serialization=not old)
+    assert_same(import_weights(tmp_path / "w.pt").model, model)
+    (tmp_path / "x.pt").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    with pytest.raises(VGG7Error, match="state_dict"):
+        import_weights(tmp_path / "x.pt")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_whole_modules_are_refused_with_how_to_save_a_state_dict(tmp_path):
+    torch.jit.script(nn.Linear(2, 2)).save(tmp_path / "script.pt")
+    torch.save(nn.Linear(2, 2), tmp_path / "module.pt")
+    for path, found in ((CASES / "whole.pt", "mk.Net"), (tmp_path / "module.pt", "Linear"),
+                        (tmp_path / "script.pt", "TorchScript")):  # fmt: skip
+        with pytest.raises(VGG7Error, match=rf"{found}.*never executed.*state_dict\(\)"):
+            import_weights(path)
+
+
+def test_a_tensor_that_claims_more_than_its_storage_is_refused(tmp_path):
+    torch.save({"conv1.weight": torch.ones(1).expand(1900, 1000, 1000)}, tmp_path / "w.pt")
+    assert (tmp_path / "w.pt").stat().st_size < 6000
+    with pytest.raises(VGG7Error, match=r"\(1900, 1000, 1000\) in a storage of 1 numbers"):
+        import_weights(tmp_path / "w.pt")
+
+
+def test_tensors_that_share_a_storage_cannot_claim_more_than_the_file(tmp_path):
+    one = torch.ones(2_000_000, dtype=torch.float32)
+    torch.save({f"a{n}.weight": one for n in range(20)}, tmp_path / "w.pt")
+    with pytest.raises(VGG7Error, match="claim 160,000,000 bytes"):
+        import_weights(tmp_path / "w.pt")
+
+
+def test_a_wrong_checksum_in_a_pt_file_is_refused(model, tmp_path):
+    torch.save(state(model), tmp_path / "w.pt")
+    content = bytearray((tmp_path / "w.pt").read_bytes())
+    place = content.index(model.params["fc6.weight"].tobytes())
+    content[place + 2] ^= 1
+    (tmp_path / "w.pt").write_bytes(content)
+    with pytest.raises(VGG7Error, match="CRC"):
+        import_weights(tmp_path / "w.pt")
+
+
+def test_an_archive_that_claims_more_than_it_contains_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("conv1.weight.npy", bytes(100_000_000))
+    with pytest.raises(VGG7Error, match="claim 100,000,000 bytes"):
+        import_weights(tmp_path / "w.npz")
+
+
+def test_an_array_header_that_claims_more_than_its_entry_is_refused(tmp_path):
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": (10**12,)})
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
+        archive.writestr("conv1.weight.npy", stream.getvalue() + bytes(8))
+    with pytest.raises(VGG7Error, match="does not fit its"):
+        import_weights(tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_load_reads_what_save_writes(model, tmp_path, suffix):
+    model.save(tmp_path / f"w{suffix}")
+    assert_same(VGG7.load(tmp_path / f"w{suffix}"), model)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_big_endian_and_sliced_parameters_are_written_bit_for_bit(model, tmp_path, suffix):
+    for change in (lambda p: p.astype(">f4"), lambda p: np.concatenate([p, p])[::2], np.asfortranarray):
+        changed = VGG7.from_params(model.config, model.params)
+        changed.params = {name: change(parameter) for name, parameter in model.params.items()}
+        save(tmp_path / f"w{suffix}", changed)
+        found = VGG7.load(tmp_path / f"w{suffix}")
+        assert all(np.array_equal(found.params[name], p) for name, p in changed.params.items())
+
+
+BAD_PARAMETERS = {
+    "a list": (lambda p: list(p.values()), "dictionary of arrays"),
+    "tensors": (lambda p: {name: torch.tensor(a) for name, a in p.items()}, "NumPy array, found Tensor"),
+    "lists": (lambda p: {name: a.tolist() for name, a in p.items()}, "NumPy array, found list"),
+    "nothing": (lambda p: {}, "conv1.weight"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_PARAMETERS)
+def test_parameters_that_are_not_arrays_by_name_are_a_weights_error(model, kind):
+    change, words = BAD_PARAMETERS[kind]
+    with pytest.raises(VGG7Error, match=words):
+        VGG7.from_params(model.config, change(model.params))
+
+
+def test_other_objects_in_place_of_a_configuration_or_module_are_a_weights_error(model):
+    with pytest.raises(VGG7Error, match="expected a VGG7Config, found dict"):
+        VGG7.from_params({}, model.params)
+    for other in (nn.Linear(2, 2), None):
+        with pytest.raises(VGG7Error, match="expected a TorchVGG7, found"):
+            from_torch(other)
+
+
+def test_evaluate_predict_and_inspect_take_what_import_takes(tmp_path):
+    done = numpy_vgg7("evaluate", CASES / "dp.pt", "--data", CASES / "digits_eval.npz")
+    assert done.code == 0, done.stderr
+    assert "accuracy 0.9194" in done.stdout
+    assert "prefix 'module.'" in done.stderr
+    assert "assumed activations" in done.stderr
+    np.save(tmp_path / "x.npy", np.zeros((8, 8)))
+    for words in (
+        ("predict", CASES / "seq.pt", tmp_path / "x.npy"),
+        ("inspect", CASES / "half.pt", "--json"),
+    ):
+        assert numpy_vgg7(*words).code == 0, words
