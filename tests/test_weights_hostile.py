@@ -6,8 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+import zipfile
 
-from numpy_vgg7 import VGG7Config
+import pytest
+import torch
+
+from numpy_vgg7 import VGG7Config, VGG7Error
 from numpy_vgg7.parity.case import random_model
 from numpy_vgg7.weights import import_weights
 from tests.commands import ROOT
@@ -18,6 +23,37 @@ def test_mutated_files_of_all_formats_are_imported_or_refused_in_bounded_time_an
     assert result["untyped"] == []
     assert result["passed"], result
     assert result["refused"] > 100  # else the mutations change nothing
+
+
+def test_dictionaries_that_contain_each_other_many_times_are_read_once(tmp_path):
+    tree = {"x": 1}
+    for _ in range(6):
+        tree = dict.fromkeys(map(str, range(200)), tree)
+    torch.save(tree, tmp_path / "w.pt")
+    start = time.perf_counter()
+    with pytest.raises(VGG7Error, match="state_dict"):
+        import_weights(tmp_path / "w.pt")
+    assert time.perf_counter() - start < 5
+
+
+def test_a_text_that_is_encoded_many_times_takes_no_more_memory_than_the_file(tmp_path):
+    text = b"X" + (10**6).to_bytes(4, "little") + b"a" * 10**6
+    encode = b"c_codecs\nencode\n" + b"h\x00X\x06\x00\x00\x00latin1\x86R"
+    (tmp_path / "w.pt").write_bytes(b"")
+    with zipfile.ZipFile(tmp_path / "w.pt", "w") as archive:
+        archive.writestr("w/data.pkl", b"\x80\x02" + text + b"q\x00](" + encode * 300 + b"e.")
+    tracemalloc.start()
+    with pytest.raises(VGG7Error, match="more bytes than it contains"):
+        import_weights(tmp_path / "w.pt")
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+
+
+def test_an_archive_with_another_compression_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.npz", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("conv1.weight.npy", bytes(1000))
+    with pytest.raises(VGG7Error, match="compression"):
+        import_weights(tmp_path / "w.npz")
 
 
 def test_a_kill_during_an_export_leaves_the_old_file_or_the_new_one(tmp_path):

@@ -29,6 +29,8 @@ class Archive:
         entries = self._zip.infolist()
         self.entries = {entry.filename: entry for entry in entries}
         claimed = sum(entry.file_size for entry in entries)
+        if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+            raise damaged(path, expected, "a compression that neither NumPy nor PyTorch writes")
         if len(entries) != len(self.entries) or claimed > len(content) + SPARE:
             found = f"{len(entries)} entries that claim {claimed:,} bytes in a file of {len(content):,}"
             raise damaged(path, expected, found)

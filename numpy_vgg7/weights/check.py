@@ -1,13 +1,16 @@
 """Is it the same function? Compares an imported model with the outputs in a probe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from numpy_vgg7.functional import Array
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.weights import normalisation, readings
-from numpy_vgg7.weights.probe import Probe
+from numpy_vgg7.weights.probe import TOLERANCE, Probe
 from numpy_vgg7.weights.readings import Network
+
+BATCH = 256  # images at a time
 
 
 @dataclass(frozen=True)
@@ -32,41 +35,43 @@ class Verdict:
 
 def check(model: VGG7, probe: Probe) -> Verdict:
     """Compare the logits or probabilities of `model` with those of the probe; explain a difference."""
-    size, classes = model.config.image_size, model.config.classes
-    if probe.outputs.shape[1] != classes:
-        words = f"the check has {probe.outputs.shape[1]} outputs, the weights {classes}"
+    found, expected = probe.outputs.shape[1], model.config.classes
+    if found != expected:
+        words = f"the check has {found} outputs, the weights {expected}"
         return Verdict(False, np.inf, (words,), ("is it of another network?",))
     difference = np.inf
-    if probe.images.shape[2] == size:
-        with np.errstate(all="ignore"):
-            x = probe.images.astype(model.dtype)
-            difference = probe.difference(
-                np.concatenate([model.forward(x[i : i + 256]) for i in range(0, len(x), 256)])
-            )
+    if probe.images.shape[2] == model.config.image_size:
+        difference = probe.difference(_logits(model, probe))
     if difference <= 1:
         return _in_range(probe, difference)
+    causes, fixes = _explained(model, probe)
+    return Verdict(False, difference, causes, fixes)
+
+
+def _logits(model: VGG7, probe: Probe) -> Array:
+    """Logits for images that need not be in 0..1."""
+    x = probe.images.astype(model.dtype)
+    with np.errstate(all="ignore"):
+        return np.concatenate([model.forward(x[i : i + BATCH]) for i in range(0, len(x), BATCH)])
+
+
+def _explained(model: VGG7, probe: Probe) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What would make a model right, and what to do; nothing if it is not known."""
     params = {name: parameter.astype(np.float64) for name, parameter in model.params.items()}
     plain = Network(model.config, params, model.config.activations)
-    found = readings.explain(plain, probe)
-    if found is None and probe.images.shape[2] == size:
-        found = normalisation.explain(plain, probe)
-    if found is not None:
-        return Verdict(False, difference, found.words, found.fixes)
-    if probe.images.shape[2] != size:
-        words = f"the check has images of {probe.images.shape[2]} pixels per side, the weights fit {size}"
-        return Verdict(
-            False, difference, (words,), ("is it of another network, or without padding or pooling?",)
-        )
-    if (
-        probe.kind == "logits"
-        and np.allclose(probe.outputs.sum(axis=1), 1, atol=1e-3)
-        and probe.outputs.min() >= 0
-    ):
-        again = Probe(probe.images, probe.outputs, "probabilities", 1e-5)
-        if check(model, again).passed:
-            words = "the logits of the check are probabilities"
-            return Verdict(False, difference, (words,), ("name the array probabilities",))
-    return Verdict(False, difference)
+    size, found = model.config.image_size, probe.images.shape[2]
+    network = readings.explain(plain, probe)
+    if network is None and found == size:
+        network = normalisation.explain(plain, probe)
+    if network is not None:
+        return network.words, network.fixes
+    if found != size:
+        words = f"the check has images of {found} pixels per side, the weights fit {size}"
+        return (words,), ("is it of another network, or without padding or pooling?",)
+    probs = replace(probe, kind="probabilities", tolerance=TOLERANCE["probabilities"])
+    if probe.kind == "logits" and probs.difference(_logits(model, probe)) <= 1:
+        return ("the logits of the check are probabilities",), ("name the array probabilities",)
+    return (), ()
 
 
 def _in_range(probe: Probe, difference: float) -> Verdict:
@@ -76,8 +81,7 @@ def _in_range(probe: Probe, difference: float) -> Verdict:
     low, high = probe.images.min(), probe.images.max()
     words = f"the network takes images of {low:.4g}..{high:.4g}, not pixels 0..1"
     if low >= 0:
-        return Verdict(
-            False, difference, (words,), (f"give --mean 0 --std {1 / high:.9g} if {high:g} is white",)
-        )
+        fix = f"give --mean 0 --std {1 / high:.9g} if {high:g} is white"
+        return Verdict(False, difference, (words,), (fix,))
     fix = "VGG7 takes pixels 0..1 and pads with 0: train it on those"
     return Verdict(False, difference, (f"the images are normalised: {words}",), (fix,))

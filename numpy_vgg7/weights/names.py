@@ -122,4 +122,5 @@ def _renamed(name: str, order: dict[str, str]) -> str:
 
 
 def _list(names: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
+    layers = list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
+    return ", ".join(layers[:12] + ["..."] * (len(layers) > 12))

@@ -4,7 +4,6 @@ A pickle is a program: it names functions and calls them. Here only the function
 tensors and dictionaries, exist; a call of any other makes an `Unknown` with its name. Nothing is imported.
 """
 
-import codecs
 import io
 import pickle
 import struct
@@ -61,6 +60,11 @@ class PickledArray:
 
     array: NDArray[Any] | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """The size in bytes."""
+        return 0 if self.array is None else self.array.nbytes
+
     def restore(self, state: Any) -> None:
         """Take the shape, dtype and bytes. Raises ValueError where they do not fit."""
         _version, shape, dtype, fortran, content = state
@@ -115,10 +119,6 @@ def _first(first: Any, *_rest: Any) -> Any:
     return first
 
 
-def _encode(text: str, _encoding: str = "latin1") -> bytes:
-    return codecs.encode(text, "latin1")
-
-
 def _dictionary(*_arguments: Any) -> dict[Any, Any]:
     return {}
 
@@ -134,7 +134,6 @@ KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _dtype,
     ("numpy.core.multiarray", "_reconstruct"): _array,
     ("numpy._core.multiarray", "_reconstruct"): _array,
-    ("_codecs", "encode"): _encode,
 }
 
 
@@ -149,13 +148,22 @@ class Reader(pickle._Unpickler):
 
     def __init__(self, stream: io.BytesIO, read: ReadStorage) -> None:
         super().__init__(stream, encoding="utf-8")
-        self._rebuild = _tensor(read)
+        self._functions = KNOWN | {
+            ("torch._utils", "_rebuild_tensor_v2"): _tensor(read),
+            ("_codecs", "encode"): self._encode,
+        }
+        self._left = len(stream.getbuffer())
 
     def find_class(self, module: str, name: str) -> Any:
         """The function of `KNOWN`, or a stand-in. Nothing is imported."""
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return self._rebuild
-        return KNOWN.get((module, name), Unknown(f"{module}.{name}"))
+        return self._functions.get((module, name), Unknown(f"{module}.{name}"))
+
+    def _encode(self, text: str, _encoding: str = "latin1") -> bytes:
+        # Each text is in the pickle. One that is encoded again and again could fill the memory.
+        self._left -= len(text)
+        if self._left < 0:
+            raise ValueError("more bytes than it contains")
+        return text.encode("latin1")
 
     def persistent_load(self, pid: Any) -> Any:
         """A storage: ("storage", class, key, device, count), in old files with one field more."""
@@ -181,8 +189,8 @@ class Reader(pickle._Unpickler):
         self._update([key], [value])
 
     def _update(self, keys: list[Any], values: list[Any]) -> None:
-        # Nested tuples as keys could take forever to hash.
-        simple = [key if isinstance(key, (str, int, float)) else repr(type(key)) for key in keys]
+        # Nested tuples could take forever to hash, and huge integers to print.
+        simple = [key if type(key) is str else f"{key:g}" if type(key) in (int, float) else "" for key in keys]
         if isinstance(self.stack[-1], dict):
             self.stack[-1].update(zip(simple, values, strict=True))
 

@@ -1,6 +1,8 @@
 """The state dict in what a file contains: tensors by name, wherever they are in a checkpoint."""
 
 import re
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +27,19 @@ def unwrap(tree: Any, source: str) -> tuple[Tensors, list[str]]:
     """
     if not isinstance(tree, dict):
         raise WeightsError(source, SAVED, _kind(tree), FIX)
-    found = _state_dicts(tree, "", DEPTH)
+    found = _state_dicts(tree)
     if not found:
         expected = "a state_dict: tensors with names such as conv1.weight"
         raise WeightsError(source, expected, _entries(tree), "save the state dict of the network")
     if len(found) > 1:
         fix = "save the one that you want by itself: torch.save(checkpoint[KEY], FILE)"
-        raise WeightsError(source, "one state_dict", f"{len(found)}: {', '.join(map(repr, found))}", fix)
+        raise WeightsError(source, "one state_dict", f"{len(found)}: {_list(found)}", fix)
     ((place, state),) = found.items()
     steps = [f"took the state dict {place!r} of the checkpoint"] if place else []
     others = [name for name, value in state.items() if not _is_tensor(value)]
     if others:
-        steps.append(f"ignored entries that are not tensors: {', '.join(map(repr, others))}")
-    return {name: _read(value) for name, value in state.items() if name not in others}, steps
+        steps.append(f"ignored entries that are not tensors: {_list(others)}")
+    return {name: _read(value) for name, value in state.items() if _is_tensor(value)}, steps
 
 
 def read_pt_tensors(path: Path) -> Tensors:
@@ -51,20 +53,26 @@ def read_pt_tensors(path: Path) -> Tensors:
 
 def claimed_bytes(tree: Any) -> int:
     """How many bytes the tensors of all state dicts in a tree claim."""
-    states = _state_dicts(tree, "", DEPTH).values() if isinstance(tree, dict) else ()
-    return sum(
-        value.nbytes for state in states for value in state.values() if isinstance(value, StoredTensor)
-    )
+    states = _state_dicts(tree).values() if isinstance(tree, dict) else ()
+    return sum(value.nbytes for state in states for value in state.values() if _is_tensor(value))
 
 
-def _state_dicts(tree: dict[Any, Any], place: str, depth: int) -> dict[str, dict[str, Any]]:
-    flat = _flat(tree)
-    if any(_is_tensor(value) and _WEIGHT.search(name) for name, value in flat.items()):
-        return {place: flat}
+def _state_dicts(tree: dict[Any, Any]) -> dict[str, dict[str, Any]]:
+    """The state dicts by their place in the tree; one that is there twice, as the same object, is one."""
     found: dict[str, dict[str, Any]] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict) and depth:
-            found |= _state_dicts(value, f"{place}.{key}" if place else str(key), depth - 1)
+    seen, level = {id(tree)}, [("", tree)]
+    for _ in range(DEPTH + 1):
+        below: list[tuple[str, dict[Any, Any]]] = []
+        for place, node in level:
+            flat = _flat(node)
+            if any(_is_tensor(value) and _WEIGHT.search(name) for name, value in flat.items()):
+                found[place] = flat
+                continue
+            for key, value in node.items():
+                if isinstance(value, dict) and id(value) not in seen:
+                    seen.add(id(value))
+                    below.append((f"{place}.{key}" if place else str(key), value))
+        level = below
     return found
 
 
@@ -93,6 +101,11 @@ def _read(value: Any) -> np.ndarray[Any, Any]:
 
 def _kind(value: Any) -> str:
     return f"a pickled {value.name}, which is never executed" if isinstance(value, Unknown) else _word(value)
+
+
+def _list(names: Iterable[str]) -> str:
+    first = [repr(name) for name in islice(names, 9)]
+    return ", ".join(first[:8] + ["..."] * (len(first) > 8))
 
 
 def _entries(tree: dict[Any, Any]) -> str:
