@@ -95,12 +95,12 @@ def import_(
 
     writers = options.writers(out)
     known, functions = _configuration(preset, config, activations)
-    origin = Origin(known, functions, layout, flatten, tuple(map_ or ()), mean, std)
     probe = read_probe(check) if check else None
     try:
+        origin = Origin(known, functions, layout, flatten, tuple(map_ or ()), mean, std)
         model = options.read_weights(foreign, origin)
     except ConfigError as error:
-        raise typer.BadParameter(str(error), param_hint="--preset" if preset else "--activations") from error
+        raise typer.BadParameter(str(error)) from error
     if probe:
         verdict = check_probe(model, probe)
         options.messages.print(verdict.message, soft_wrap=True, markup=False)
