@@ -159,6 +159,8 @@ def normalised(net: Network, mean: float, std: float) -> Network:
     """The network behind a normalisation (x - mean) / std of its images."""
     words, fix = f"the images are normalised: (x - {mean:.4f}) / {std:.4f}", NOT_FOLDED
     if abs(mean) < 1e-4 * abs(std):
+        white = round(1 / std)
+        std = 1 / white if abs(white * std - 1) < 1e-5 else std  # 255, say, not 254.9999
         words, fix = f"the network takes pixels in 0..{1 / std:.6g}", f"give --std {std:.9g}"
     elif abs(mean - 1) < 1e-3 and abs(std + 1) < 1e-3:
         words = "the images are inverted: 1 - x"
