@@ -20,7 +20,7 @@ BY_NAME = {
     r"prelu": ("PReLU", TRAIN),
     r"in_proj|out_proj|attn|attention": ("attention", TRAIN),
     r"_ih(_l\d)?$|_hh(_l\d)?$": ("recurrent layers", TRAIN),
-    r"scales?$|zero_point$|_packed_params": ("quantized weights", TRAIN),
+    r"zero_point$|_packed_params": ("quantized weights", TRAIN),
 }  # fmt: skip
 
 # The kinds of layers that a VGG7 has, by the dimensions of their weights, and how many.
@@ -55,7 +55,8 @@ def _features(tensors: Tensors) -> Iterator[tuple[str, str, str]]:
     for ndim, (kind, count) in LAYERS.items():
         layers = [layer for layer, weight in weights.items() if weight.ndim == ndim]
         if weights and len(layers) != count:
-            yield f"{count} {kind}", f"{len(layers)}: {_list(layers)}", TRAIN
+            fix = TRAIN if len(layers) > count else "check that the file is complete, or train a VGG7"
+            yield f"{count} {kind}", f"{len(layers)}: {_list(layers)}", fix
     kernels = {layer: weight.shape for layer, weight in weights.items() if weight.ndim == 4}
     for layer, shape in kernels.items():
         where = f"{layer}.weight of shape {shape}"
