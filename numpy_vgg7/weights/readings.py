@@ -1,6 +1,6 @@
 """The usual wrong readings of weights. Which one would give the outputs of the other program?
 
-Each reading computes the logits in another way. They are tried one by one, then in pairs.
+Each reading computes the logits in another way. They are tried one by one, then several together.
 """
 
 import math
@@ -205,7 +205,7 @@ TRIPLE: tuple[Reading, ...] = (pooling, normalisations, activations)  # what tut
 def explain(plain: Network, probe: Probe) -> Network | None:
     """The reading of a network's weights that gives the outputs of a probe, or None if none is known."""
     few = probe.first(IMAGES)
-    for network in (*_without_padding(plain, few), *_candidates(plain)):
+    for network in chain(_without_padding(plain, few), _candidates(plain)):
         if fits(network, few) and fits(network, probe):
             return network
     return None
