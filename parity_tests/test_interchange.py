@@ -101,7 +101,7 @@ def test_the_state_dict_of_a_stock_module_is_imported_unchanged(trained, tmp_pat
         (nn.Linear(2, 2), "state_dict"),
         ({"epoch": 3, "model": {}}, "state_dict"),
         (OrderedDict(a=torch.ones(2)), "conv1.weight"),
-        (OrderedDict({"conv1.weight": torch.ones(2, dtype=torch.bfloat16)}), "bfloat16"),
+        (OrderedDict({"conv1.weight": torch.ones(2, dtype=torch.bfloat16)}), "conv1.weight"),
     ],
     ids=["a module", "a checkpoint", "another network", "bfloat16"],
 )

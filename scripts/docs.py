@@ -50,7 +50,12 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "numpy_vgg7/data/augmentation.py": (),
     },
     "Training": {"numpy_vgg7/training/config.py": (), "numpy_vgg7/training/loop.py": ()},
-    "Weights files": {"numpy_vgg7/weights/formats.py": ("save", "load", "read_foreign")},
+    "Weights files": {
+        "numpy_vgg7/weights/formats.py": ("save", "load"),
+        "numpy_vgg7/weights/importing.py": ("Origin", "Imported", "import_weights", "read_foreign"),
+        "numpy_vgg7/weights/probe.py": ("Probe", "read_probe", "write_probe"),
+        "numpy_vgg7/weights/check.py": (),
+    },
     "Checking other implementations": {
         "numpy_vgg7/parity/judge.py": ("check",),
         "numpy_vgg7/parity/run.py": ("Report",),
@@ -60,7 +65,11 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "numpy_vgg7/parity/layer/report.py": (),
     },
     "Exercises": {"numpy_vgg7/exercise/write.py": ("new",), "numpy_vgg7/exercise/verdict.py": ()},
-    "PyTorch": {"torch_ref/model.py": ("TorchVGG7",), "torch_ref/weights.py": ("to_torch", "from_torch")},
+    "PyTorch": {
+        "torch_ref/model.py": ("TorchVGG7",),
+        "torch_ref/weights.py": ("to_torch", "from_torch"),
+        "torch_ref/compare.py": (),
+    },
     "Errors": {"numpy_vgg7/errors.py": ()},
 }
 

@@ -1,24 +1,18 @@
 """Lossless conversion of weights between the two implementations, and PyTorch's .pt files."""
 
 import io
-import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from numpy_vgg7.errors import WeightsError
-from numpy_vgg7.files import require_file, write_bytes
+from numpy_vgg7.files import write_bytes
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.weights import check_tensors
+from numpy_vgg7.weights.tensors import Tensors, plain
 from torch_ref.model import TorchVGG7
-
-Tensors = dict[str, NDArray[Any]]
-
-_STATE_DICT = "a state_dict: names and tensors"
-_FIX = "save model.state_dict(), not the model or a checkpoint that contains it"
 
 
 def to_torch(model: VGG7) -> TorchVGG7:
@@ -30,8 +24,15 @@ def to_torch(model: VGG7) -> TorchVGG7:
 
 
 def from_torch(module: TorchVGG7) -> VGG7:
-    """A NumPy copy of a PyTorch model, with the same dtype. Raises WeightsError on invalid parameters."""
-    arrays = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
+    """A NumPy copy of a PyTorch model, with the same dtype. Raises WeightsError on invalid parameters.
+
+    Half precision is widened to float32. Other modules are imported from their state dict, see
+    `numpy_vgg7.weights.import_weights`.
+    """
+    if not isinstance(module, TorchVGG7):
+        fix = "save its state_dict with torch.save, and import the file"
+        raise WeightsError("module", "a TorchVGG7", type(module).__name__, fix)
+    arrays = {name: _array(tensor) for name, tensor in module.state_dict().items()}
     return VGG7.from_params(module.config, arrays)
 
 
@@ -42,27 +43,11 @@ def write_pt(path: Path, tensors: Tensors, metadata: str) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def read_pt(path: Path) -> tuple[Tensors, None]:
-    """Read a state_dict without running any code in the file. Raises WeightsError."""
-    require_file(path, WeightsError)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the pickle; errors are reported below
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises many types for other files
-        found = f"something else ({type(error).__name__})"
-        raise WeightsError(str(path), "a state_dict saved by torch.save", found, _FIX) from error
-    if not isinstance(state, dict):
-        raise WeightsError(str(path), _STATE_DICT, type(state).__name__, _FIX)
-    for name, tensor in state.items():
-        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
-            raise WeightsError(f"{path}: {name}", _STATE_DICT, type(tensor).__name__, _FIX)
-        plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
-        if not plain or tensor.dtype not in (torch.float32, torch.float64):  # bfloat16: not in NumPy
-            found = f"{str(tensor.dtype).removeprefix('torch.')}, {tensor.layout}, {tensor.device}"
-            raise WeightsError(f"{path}: {name}", "a plain tensor, float32 or float64", found, _FIX)
-    return {name: tensor.detach().resolve_neg().numpy() for name, tensor in state.items()}, None
+def _array(tensor: torch.Tensor) -> NDArray[Any]:
+    half = tensor.dtype in (torch.float16, torch.bfloat16)
+    array: NDArray[Any] = (tensor.float() if half else tensor).detach().cpu().resolve_neg().numpy()
+    return array
 
 
 def _tensors(arrays: Tensors) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(np.array(array, order="C")) for name, array in arrays.items()}
+    return {name: torch.from_numpy(plain(array).copy()) for name, array in arrays.items()}

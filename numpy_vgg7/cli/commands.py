@@ -13,6 +13,7 @@ from numpy_vgg7.cli.exercise import exercise
 from numpy_vgg7.cli.options import AsJson, Data, Weights, print_json, screen
 from numpy_vgg7.cli.parity import parity
 from numpy_vgg7.cli.train import train
+from numpy_vgg7.cli.weights import export, import_
 
 app = typer.Typer(
     help="A VGG7 in pure NumPy with hand-written backpropagation, verified against PyTorch.",
@@ -48,12 +49,11 @@ def evaluate(
     """Print the accuracy and the loss of a trained model on a data set."""
     from numpy_vgg7.data import load
     from numpy_vgg7.data import split as split_dataset
-    from numpy_vgg7.model import VGG7
     from numpy_vgg7.training.loop import score
 
     if split not in (None, "train", "validation", "test", "all"):
         raise typer.BadParameter("choose train, validation, test or all", param_hint="--split")
-    model = VGG7.load(weights)
+    model = options.read_weights(weights)
     encoding = options.encoding(pixel_max, mean, std, invert, classes, labels_from)
     size = model.config.image_size
     images = load(data, model.config.classes, size, encoding, data_dir, download=download)
@@ -93,9 +93,8 @@ def predict(
     The options on pixels are for .npy files.
     """
     from numpy_vgg7.data.image_files import read_images
-    from numpy_vgg7.model import VGG7
 
-    model = VGG7.load(weights)
+    model = options.read_weights(weights)
     encoding = options.encoding(pixel_max, mean, std, invert)
     rows: list[dict[str, Any]] = []
     for path in images:
@@ -121,16 +120,14 @@ def predict(
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help=".safetensors, .npz or .pt", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help=".safetensors, .npz, .pt or .pth", metavar="FILE")],
     as_json: AsJson = False,
 ) -> None:
     """Verify a weights file and list its tensors and configuration."""
     import hashlib
     import json
 
-    from numpy_vgg7.weights import read_foreign
-
-    model, inferred = read_foreign(file, readers=options.formats(file, "readers"))
+    model = options.read_weights(file)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     config = json.loads(model.config.to_json())
     count = sum(parameter.size for parameter in model.params.values())
@@ -151,60 +148,6 @@ def inspect(
     for key, value in config.items():
         screen.print(f"{key}: {value}", markup=False)
     screen.print(f"sha256: {sha256}")
-    if inferred:
-        note = "The configuration was inferred from the shapes, and the activations were assumed."
-        screen.print(note, soft_wrap=True)
-
-
-@app.command()
-def export(
-    weights: Weights,
-    out: Annotated[Path, typer.Argument(help=".safetensors, .npz or .pt", metavar="OUT")],
-) -> None:
-    """Convert WEIGHTS to another format, losslessly. The suffix of OUT selects the format."""
-    from numpy_vgg7.model import VGG7
-    from numpy_vgg7.weights import save
-
-    writers = options.formats(out, "writers")
-    save(out, VGG7.load(weights), writers)
-    print(f"wrote {out}")
-
-
-@app.command("import")
-def import_(
-    foreign: Annotated[Path, typer.Argument(help=".safetensors, .npz or .pt", metavar="FOREIGN")],
-    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="OUT")],
-    preset: Annotated[str | None, typer.Option(help="The activations are those of this preset.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A JSON file with the whole configuration.")] = None,
-) -> None:
-    """Convert weights from another program to a .safetensors file, losslessly, and verify them.
-
-    Tensors must have PyTorch's names and layout. A file without metadata does not determine the activations:
-    unless --preset or --config gives them, they are assumed and printed.
-    """
-    from dataclasses import replace
-
-    from numpy_vgg7.config import VGG7Config
-    from numpy_vgg7.files import read_text
-    from numpy_vgg7.weights import read_foreign, save
-
-    if preset and config:
-        raise typer.BadParameter("give one of --preset and --config", param_hint="--config")
-    readers = options.formats(foreign, "readers")
-    known = VGG7Config.from_json(read_text(config)) if config else None
-    activations = VGG7Config.preset(preset).activations if preset else None
-    model, inferred = read_foreign(foreign, known, readers)
-    if activations and not inferred and activations != model.config.activations:
-        message = f"{foreign} contains a configuration with other activations"
-        raise typer.BadParameter(message, param_hint="--preset")
-    if activations:
-        model.config = replace(model.config, activations=activations)
-    elif inferred:
-        names = ", ".join(model.config.activations)
-        message = f"assumed activations: {names} (change with --preset or --config)"
-        options.messages.print(message, soft_wrap=True)
-    save(out, model, options.formats(out, "writers"))
-    print(f"wrote {out}")
 
 
 @app.command()
@@ -225,6 +168,8 @@ def doctor(as_json: AsJson = False) -> None:
         screen.print(f"! {problem}", soft_wrap=True, markup=False)
 
 
+app.command()(export)
+app.command("import")(import_)
 app.add_typer(parity, name="parity")
 app.add_typer(exercise, name="exercise")
 app.command()(article)

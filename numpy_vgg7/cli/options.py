@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,13 +14,14 @@ from numpy_vgg7.data import Dataset, Encoding
 from numpy_vgg7.errors import MissingDependencyError
 from numpy_vgg7.model import VGG7
 
+if TYPE_CHECKING:
+    from numpy_vgg7.weights import Origin
+
 screen = Console(highlight=False)  # results
 messages = Console(stderr=True, highlight=False)  # progress and notes
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Weights = Annotated[
-    Path, typer.Argument(help="A .safetensors file written by numpy-vgg7.", metavar="WEIGHTS")
-]
+Weights = Annotated[Path, typer.Argument(help="Weights: .safetensors, .npz, .pt or .pth", metavar="WEIGHTS")]
 Preset = Annotated[str, typer.Option(help="The network: article, vgg7 or vgg7-wide.")]
 Data = Annotated[
     str,
@@ -132,18 +133,26 @@ def require_matplotlib(purpose: str) -> None:
         raise MissingDependencyError(purpose, "matplotlib", "no package matplotlib", fix)
 
 
-def formats(path: Path, kind: str) -> dict[str, Any]:
-    """The table of `readers` or `writers`, with PyTorch's format if `path` has its suffix.
+def writers(path: Path) -> dict[str, Any]:
+    """The table of writers, with PyTorch's format if `path` has its suffix.
 
     Raises WeightsError on an unknown suffix.
     """
-    from numpy_vgg7.weights.formats import READERS, WRITERS, by_suffix
+    from numpy_vgg7.weights.formats import WRITERS, by_suffix
 
-    table: dict[str, Any] = dict(READERS if kind == "readers" else WRITERS)
-    if path.suffix == ".pt":
-        with pytorch(f"{path}"):
-            from torch_ref.weights import read_pt, write_pt
+    by_suffix(path, {**WRITERS, ".pt": None, ".pth": None})
+    if path.suffix not in (".pt", ".pth"):
+        return dict(WRITERS)
+    with pytorch(f"{path}"):
+        from torch_ref.weights import write_pt
+    return {**WRITERS, path.suffix: write_pt}
 
-            table[".pt"] = read_pt if kind == "readers" else write_pt
-    by_suffix(path, {**table, ".pt": None})
-    return table
+
+def read_weights(path: Path, origin: "Origin | None" = None) -> VGG7:
+    """Read weights of any format, and print the steps and the assumptions. Raises WeightsError."""
+    from numpy_vgg7.weights import import_weights
+
+    imported = import_weights(path, origin)
+    for line in imported.steps + imported.assumed:
+        messages.print(line, soft_wrap=True, markup=False)
+    return imported.model

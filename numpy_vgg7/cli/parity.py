@@ -225,16 +225,11 @@ def check_(
     as_json: AsJson = False,
     html: Html = None,
 ) -> None:
-    """Compare the tensors in FILE with the trace in the case. PyTorch is not needed, except for .pt.
+    """Compare the tensors in FILE with the trace in the case. PyTorch is not needed.
 
     Exit code 4 on a mismatch.
     """
-    readers = {}
-    if file.suffix == ".pt":
-        with options.pytorch(str(file)):
-            from torch_ref.weights import read_pt
-        readers[".pt"] = lambda path: read_pt(path)[0]
-    candidate = read_candidate(file, readers)
+    candidate = read_candidate(file)
     known = case_file.read_case(case or case_file.find_case(file))
     found = check(known, candidate, partial, dtype, names, f"{file}: compared with the trace in the case")
     _show(found, report.check_json(found) if as_json else None, html, every)

@@ -3,6 +3,7 @@
 `case.py` defines what all implementations are given, `compare.py` how their traces are compared, `checks.py`
 the kinds of checks, `localise.py` and `kernel_alone.py` how a fault is located, and `mutants` the known bugs.
 `check` judges the tensors of another implementation, and `check_layer` a single layer with NumPy alone.
+`compare_module`, from `torch_ref.compare`, judges a PyTorch module.
 """
 
 from typing import TYPE_CHECKING
@@ -24,6 +25,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Names are imported on first use, so that a part loads nothing else."""
+    if name == "compare_module":  # needs PyTorch
+        from torch_ref.compare import compare_module
+
+        return compare_module
     if name in _HOMES:
         from importlib import import_module
 

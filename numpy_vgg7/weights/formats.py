@@ -3,69 +3,28 @@
 Readers return the tensors and the metadata, a JSON text, or None if the file has none.
 """
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-import safetensors
-import safetensors.numpy
-from numpy.typing import NDArray
-
-from numpy_vgg7 import files
-from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import WeightsError
 from numpy_vgg7.model import VGG7
-from numpy_vgg7.weights.infer import infer_config
+from numpy_vgg7.weights.npz import read_npz, write_npz
+from numpy_vgg7.weights.pytorch import read_pt
 from numpy_vgg7.weights.record import KEY, check_tensors, describe, verify
+from numpy_vgg7.weights.safetensors_file import read_safetensors, write_safetensors
+from numpy_vgg7.weights.tensors import Tensors
 
-Tensors = dict[str, NDArray[Any]]
+__all__ = ["READERS", "WRITERS", "by_suffix", "load", "read_safetensors", "save", "write_safetensors"]
+
 Format = TypeVar("Format")
-
-
-def read_safetensors(path: Path) -> tuple[Tensors, str | None]:
-    """Tensors and metadata of a safetensors file. Raises WeightsError if it is not one."""
-    files.require_file(path, WeightsError)
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            dtypes = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
-            odd = next((name for name, dtype in dtypes.items() if dtype not in ("F32", "F64")), None)
-            tensors = {} if odd else {name: file.get_tensor(name) for name in dtypes}
-            metadata = file.metadata() or {}
-    except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
-        fix = "check that it was copied completely and is not of another format"
-        found = f"something else ({error})"
-        raise WeightsError(str(path), "a complete safetensors file", found, fix) from error
-    if odd:
-        raise WeightsError(f"{path}: {odd}", "F32 or F64", dtypes[odd], "convert it before saving")
-    return tensors, metadata.get(KEY)
-
-
-def write_safetensors(path: Path, tensors: Tensors, metadata: str) -> None:
-    """Write a safetensors file with one metadata key."""
-    # safetensors writes wrong values for arrays that are not C-contiguous.
-    contiguous = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
-    files.write_bytes(path, safetensors.numpy.save(contiguous, metadata={KEY: metadata}))
-
-
-def read_npz(path: Path) -> tuple[Tensors, str | None]:
-    """Arrays and metadata of an npz file; pickled objects are refused. Raises DataError."""
-    tensors = files.read_npz(path)
-    metadata = tensors.pop(KEY, None)
-    return tensors, None if metadata is None else str(metadata)
-
-
-def write_npz(path: Path, tensors: Tensors, metadata: str) -> None:
-    """Write an npz file. The metadata becomes one more array, a string."""
-    archive = io.BytesIO()
-    np.savez(archive, **{KEY: np.array(metadata)}, **tensors)  # type: ignore[arg-type]
-    files.write_bytes(path, archive.getvalue())
-
-
-Reader = Callable[[Path], tuple[Tensors, str | None]]
+Reader = Callable[[Path], tuple[Any, str | None]]
 Writer = Callable[[Path, Tensors, str], None]
-READERS: dict[str, Reader] = {".safetensors": read_safetensors, ".npz": read_npz}
+READERS: dict[str, Reader] = {
+    ".safetensors": read_safetensors, ".npz": read_npz, ".pt": read_pt, ".pth": read_pt, ".ckpt": read_pt,
+    ".bin": read_pt, ".pkl": read_pt,
+}  # fmt: skip
+# torch_ref writes .pt and .pth.
 WRITERS: dict[str, Writer] = {".safetensors": write_safetensors, ".npz": write_npz}
 
 
@@ -77,32 +36,13 @@ def save(path: Path, model: VGG7, writers: dict[str, Writer] = WRITERS) -> None:
 
 
 def load(path: Path) -> VGG7:
-    """Read and verify a safetensors file that `save` wrote. Raises WeightsError."""
-    tensors, metadata = read_safetensors(path)
+    """Read and verify a .safetensors or .npz file that `save` wrote. Raises WeightsError."""
+    tensors, metadata = by_suffix(path, READERS)(path)
     if metadata is None:
         expected = f"the metadata key {KEY} with configuration, checksums and probe"
-        raise WeightsError(str(path), expected, "none", "convert the file with `numpy-vgg7 import` first")
+        fix = f"convert it first: numpy-vgg7 import {path} OUT.safetensors"
+        raise WeightsError(str(path), expected, "none", fix)
     return VGG7.from_params(verify(metadata, tensors, str(path)), tensors)
-
-
-def read_foreign(
-    path: Path, config: VGG7Config | None = None, readers: dict[str, Reader] = READERS
-) -> tuple[VGG7, bool]:
-    """Read a model from any known format; also return whether its configuration was inferred.
-
-    The configuration is that of the metadata if the file has any, else `config`, else it is inferred from the
-    shapes (`infer_config`). Raises WeightsError.
-    """
-    tensors, metadata = by_suffix(path, readers)(path)
-    if metadata is not None:
-        known = verify(metadata, tensors, str(path))
-        if config is not None and config != known:
-            fix = "omit the option: the file contains its configuration"
-            raise WeightsError(f"{path}: configuration", config.to_json(), known.to_json(), fix)
-        return VGG7.from_params(known, tensors), False
-    found = infer_config(tensors, str(path)) if config is None else config
-    check_tensors(tensors, found, str(path))
-    return VGG7.from_params(found, tensors), config is None
 
 
 def by_suffix(path: Path, table: dict[str, Format]) -> Format:
@@ -110,5 +50,5 @@ def by_suffix(path: Path, table: dict[str, Format]) -> Format:
     if path.suffix not in table:
         *most, last = table
         expected = f"a name ending in {', '.join(most)} or {last}"
-        raise WeightsError(str(path), expected, repr(path.suffix), "rename the file")
+        raise WeightsError(str(path), expected, repr(path.suffix), "choose one of these formats")
     return table[path.suffix]

@@ -43,5 +43,5 @@ def _shape(tensors: dict[str, NDArray[Any]], name: str, dimensions: int, source:
         found = f"shape {tensors[name].shape}"
     else:
         return tensors[name].shape
-    fix = "name the tensors conv1.weight ... conv4.weight, fc5.weight ... fc7.weight"
+    fix = "name the tensors conv1.weight ... conv4.weight, fc5.weight ... fc7.weight, or give --map OLD=NEW"
     raise WeightsError(f"{source}: {name}", f"a tensor with {dimensions} dimensions", found, fix)

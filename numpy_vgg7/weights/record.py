@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy_vgg7.config import DTYPES, VGG7Config
 from numpy_vgg7.errors import ConfigError, WeightsError
 from numpy_vgg7.functional import Array, Arrays
 from numpy_vgg7.network import forward, parameter_shapes
+from numpy_vgg7.weights.tensors import dtype_name, plain
 
 FORMAT_VERSION = 1
 KEY = "numpy_vgg7"  # the only metadata key: safetensors writes several in varying order
@@ -19,19 +21,33 @@ PROBE_TOLERANCE = 1e-9  # relative to the largest logit; float64 on another mach
 
 def check_tensors(tensors: dict[str, NDArray[Any]], config: VGG7Config, source: str) -> None:
     """Raise WeightsError, with the name of the tensor, unless `tensors` are valid parameters of `config`."""
+    if not isinstance(config, VGG7Config):
+        found = type(config).__name__
+        raise WeightsError(f"{source}: configuration", "a VGG7Config", found, "make one, or take a preset")
+    if not isinstance(tensors, Mapping):
+        raise WeightsError(
+            source, "a dictionary of arrays", type(tensors).__name__, "give names to the arrays"
+        )
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, np.ndarray):
+            fix = "convert it with numpy.asarray"
+            raise WeightsError(f"{source}: {name}", "a NumPy array", type(tensor).__name__, fix)
     shapes = parameter_shapes(config.layers())
     for name in (name for name in shapes if name not in tensors):
-        raise WeightsError(f"{source}: {name}", f"shape {shapes[name]}", "no such tensor", "add it")
+        fix = "check the names, and that the file is complete"
+        raise WeightsError(f"{source}: {name}", f"shape {shapes[name]}", "no such tensor", fix)
     for name in (name for name in tensors if name not in shapes):
-        raise WeightsError(f"{source}: {name}", "no such tensor", f"shape {tensors[name].shape}", "remove it")
+        found, fix = f"shape {tensors[name].shape}", "if the network uses it, it is not a VGG7"
+        raise WeightsError(f"{source}: {name}", "no such tensor", found, fix)
     first = next(iter(shapes))
     for name, shape in shapes.items():
         tensor = tensors[name]
         if tensor.dtype.name not in DTYPES:
-            raise WeightsError(f"{source}: {name}", " or ".join(DTYPES), str(tensor.dtype), "convert it")
-        if tensor.dtype != tensors[first].dtype:
-            expected = f"{tensors[first].dtype} like {first}"
-            raise WeightsError(f"{source}: {name}", expected, str(tensor.dtype), "convert one of them")
+            found = dtype_name(tensor.dtype)
+            raise WeightsError(f"{source}: {name}", " or ".join(DTYPES), found, "convert it")
+        if tensor.dtype.name != tensors[first].dtype.name:
+            expected = f"{tensors[first].dtype.name} like {first}"
+            raise WeightsError(f"{source}: {name}", expected, tensor.dtype.name, "convert one of them")
         if tensor.shape != shape:
             fix = "transpose or reshape it in the program that wrote it"
             raise WeightsError(f"{source}: {name}", f"shape {shape}", f"shape {tensor.shape}", fix)
@@ -44,8 +60,8 @@ def check_tensors(tensors: dict[str, NDArray[Any]], config: VGG7Config, source: 
 
 
 def checksum(tensor: NDArray[Any]) -> str:
-    """SHA-256 of a tensor's bytes in C order."""
-    return hashlib.sha256(np.ascontiguousarray(tensor).tobytes()).hexdigest()
+    """SHA-256 of a tensor's bytes in C order, native byte order."""
+    return hashlib.sha256(plain(tensor).tobytes()).hexdigest()
 
 
 def probe_logits(config: VGG7Config, params: Arrays) -> Array:

@@ -1,0 +1,125 @@
+"""`numpy-vgg7 export` and `import`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from numpy_vgg7.cli import options
+from numpy_vgg7.cli.options import Weights
+from numpy_vgg7.config import VGG7Config
+
+MISMATCH = 4
+
+
+def export(
+    weights: Weights,
+    out: Annotated[Path, typer.Argument(help=".safetensors, .npz, .pt or .pth", metavar="OUT")],
+    probe: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write images and the outputs for them, to check the other program.", metavar="FILE.npz"
+        ),
+    ] = None,
+    layout: Annotated[
+        str, typer.Option(help="pytorch, or for .npz files keras or flax (without metadata).")
+    ] = "pytorch",
+) -> None:
+    """Convert WEIGHTS to another format, losslessly. The suffix of OUT selects the format."""
+    from numpy_vgg7.files import write_bytes
+    from numpy_vgg7.weights import save
+    from numpy_vgg7.weights.layouts import LAYOUTS, from_pytorch
+    from numpy_vgg7.weights.npz import npz_bytes
+    from numpy_vgg7.weights.probe import write_probe
+
+    if layout not in LAYOUTS:
+        raise typer.BadParameter(f"choose one of {', '.join(LAYOUTS)}", param_hint="--layout")
+    if layout != "pytorch" and out.suffix != ".npz":
+        raise typer.BadParameter("only .npz files have other layouts", param_hint="--layout")
+    writers = options.writers(out)
+    model = options.read_weights(weights)
+    if layout == "pytorch":
+        save(out, model, writers)
+    else:
+        write_bytes(out, npz_bytes(from_pytorch(model.params, layout)))
+    print(f"wrote {out}")
+    if probe:
+        write_probe(probe, model)
+        print(f"wrote {probe}")
+
+
+def import_(
+    foreign: Annotated[
+        Path, typer.Argument(help=".safetensors, .npz, .pt, .pth, .ckpt, .bin or .pkl", metavar="FOREIGN")
+    ],
+    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="OUT")],
+    preset: Annotated[str | None, typer.Option(help="The activations are those of this preset.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A JSON file with the whole configuration.")] = None,
+    activations: Annotated[
+        str | None,
+        typer.Option(
+            help="Seven of relu, tanh, arctan, identity, for conv1..conv4 and fc5..fc7.", metavar="A,B,..."
+        ),
+    ] = None,
+    layout: Annotated[
+        str, typer.Option(help="pytorch; keras or flax: kernels (H, W, in, out), matrices (in, out).")
+    ] = "pytorch",
+    flatten: Annotated[
+        str | None,
+        typer.Option(help="The order before fc5: chw (PyTorch) or hwc. Default: that of the layout."),
+    ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", help="A layer or tensor of FOREIGN and its name here. Repeatable.", metavar="OLD=NEW"
+        ),
+    ] = None,
+    mean: Annotated[float, typer.Option(help="The images were normalised to (x - mean) / std.")] = 0.0,
+    std: Annotated[float, typer.Option(help="See --mean.")] = 1.0,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            help="Images, and the logits or probabilities they gave elsewhere. Exit code 4 on a mismatch.",
+            metavar="FILE.npz",
+        ),
+    ] = None,
+) -> None:
+    """Convert weights of another program to a .safetensors file, losslessly, and verify them.
+
+    Prefixes, checkpoints and other names are recognized, and printed. What the file does not say is assumed,
+    and printed; the options change it. --check compares the imported network with the other program's; on a
+    mismatch, it tries the usual wrong readings of the weights and writes nothing.
+    """
+    from numpy_vgg7.errors import ConfigError
+    from numpy_vgg7.weights import Origin, save
+    from numpy_vgg7.weights.check import check as check_probe
+    from numpy_vgg7.weights.probe import read_probe
+
+    writers = options.writers(out)
+    known, functions = _configuration(preset, config, activations)
+    probe = read_probe(check) if check else None
+    try:
+        origin = Origin(known, functions, layout, flatten, tuple(map_ or ()), mean, std)
+        model = options.read_weights(foreign, origin)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
+    if probe:
+        verdict = check_probe(model, probe)
+        options.messages.print(verdict.message, soft_wrap=True, markup=False)
+        if not verdict.passed:
+            raise typer.Exit(MISMATCH)
+    save(out, model, writers)
+    print(f"wrote {out}")
+
+
+def _configuration(
+    preset: str | None, config: Path | None, activations: str | None
+) -> tuple[VGG7Config | None, tuple[str, ...] | None]:
+    """The configuration and the activations that the options give."""
+    from numpy_vgg7.files import read_text
+
+    if sum(option is not None for option in (preset, config, activations)) > 1:
+        raise typer.BadParameter("give one of --preset, --config and --activations", param_hint="--config")
+    known = VGG7Config.from_json(read_text(config)) if config else None
+    functions = tuple(name.strip() for name in activations.split(",")) if activations else None
+    return known, VGG7Config.preset(preset).activations if preset else functions
