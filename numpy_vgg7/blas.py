@@ -55,6 +55,7 @@ def set_threads(counts: list[int]) -> None:
 @cache
 def libraries() -> tuple[Any, ...]:
     """Controllers of NumPy's BLAS; of every BLAS that is loaded if NumPy's cannot be told from others."""
+    import numpy  # noqa: F401  (only libraries that are loaded are found)
     from threadpoolctl import ThreadpoolController
 
     found = ThreadpoolController().select(user_api="blas").lib_controllers

@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import threadpoolctl
+from numpy_vgg7.blas import libraries
 
 PACKAGES = (
     "numpy-vgg7", "numpy", "safetensors", "scikit-learn", "threadpoolctl", "typer", "rich", "pillow",
@@ -30,11 +30,7 @@ def blas() -> dict[str, Any]:
     `overridden` is the value of OPENBLAS_CORETYPE, which replaces the kernel chosen for the processor:
     results stay correct, but may take longer.
     """
-    import numpy  # noqa: F401  (threadpoolctl lists loaded libraries only)
-
-    libraries = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-    of_numpy = next((pool for pool in libraries if "numpy" in pool["filepath"]), None)
-    found = of_numpy or (libraries[0] if libraries else {})
+    found = libraries()[0].info() if libraries() else {}
     return {
         "name": found.get("internal_api", "unknown"),
         "version": found.get("version", "unknown"),

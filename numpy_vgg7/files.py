@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,10 @@ _NUMPY_ERRORS = (
     OSError, ValueError, TypeError, LookupError, AttributeError, EOFError, RuntimeError, ArithmeticError,
     MemoryError, SyntaxError, tokenize.TokenError, struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+
+
+# Compressed files that expand to more than both are not read: images compress to about a tenth.
+EXPANSION, ALWAYS_ALLOWED = 100, 2**28
 
 
 def require_file(path: Path, error: type[VGG7Error], expected: str = "a file") -> None:
@@ -46,9 +51,21 @@ def read_npz(path: Path) -> Arrays:
     require_file(path, DataError)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            _check_expansion(path, archive)
             return {name: archive[name] for name in archive.files}
     except _NUMPY_ERRORS as error:
         raise _not_numpy(path, "an npz file of plain numeric arrays", error) from error
+
+
+def _check_expansion(path: Path, archive: "np.lib.npyio.NpzFile[Any]") -> None:
+    """Raise DataError if an archive would expand by far more than arrays of images or weights do."""
+    entries = archive.zip.infolist() if archive.zip else []
+    claimed: int = sum(entry.file_size for entry in entries)
+    size = path.stat().st_size
+    if claimed > max(ALWAYS_ALLOWED, EXPANSION * size):
+        found = f"{claimed} bytes in a file of {size}"
+        fix = "if the file can be trusted, write it with numpy.savez, which does not compress"
+        raise DataError(str(path), f"at most {EXPANSION}-fold compression", found, fix)
 
 
 def read_npy(path: Path) -> Array:

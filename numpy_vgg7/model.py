@@ -24,7 +24,8 @@ class VGG7:
     """A VGG7 with its parameters.
 
     `params` maps PyTorch's names to arrays in PyTorch's layout ("conv1.weight" -> (out, in/groups, 3, 3),
-    "fc5.weight" -> (out, in)). Images are (N, H, W) or (N, 1, H, W) with pixels in 0..1.
+    "fc5.weight" -> (out, in)). Images are (N, H, W) or (N, 1, H, W) with pixels in 0..1, or bytes up to
+    255. Other forms are converted with an InputWarning, see `inputs.as_pixels`.
 
     A batch of more than a few images is split over `threads`. While it runs, the BLAS has one thread. Calls
     from several threads take turns. The memory for the last few batch sizes is kept until `release`.
@@ -72,7 +73,7 @@ class VGG7:
 
     def logits(self, images: Array) -> Array:
         """The last layer's output, (N, classes)."""
-        x = as_images(images, self.config.image_size, self.dtype)
+        x = as_images(images, self.config.image_size, self.dtype, whole_set=False)
         batches = (x[i : i + INFERENCE_BATCH] for i in range(0, len(x), INFERENCE_BATCH))
         return np.concatenate([self.forward(batch) for batch in batches])
 
@@ -151,5 +152,5 @@ class VGG7:
         return model
 
     def _batch(self, images: Array, labels: Array) -> tuple[Array, Labels]:
-        x = as_images(images, self.config.image_size, self.dtype)
+        x = as_images(images, self.config.image_size, self.dtype, whole_set=False)
         return x, as_labels(labels, len(x), self.config.classes)

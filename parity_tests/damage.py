@@ -34,6 +34,7 @@ from numpy_vgg7.weights.state_dict import read_pt_tensors
 CONFIG = VGG7Config(image_size=8, classes=3, channels=(3, 4, 3, 4), hidden=(4, 5))
 # Anything in place of a number, a list or a name in JSON.
 JUNK = (None, True, -1, 0, 1.5, 1e308, 10**30, 10**9, "", "x", "[b]", "\ud800", [], [1], {}, {"a": 1}, [[[]]])
+DEEP = "[" * 5000
 NAMES = ("[/]", "\x1b[2J", "second/", "reference/", "a" * 9999, "second/second/loss")
 DTYPES = ("F64", "F32", "F16", "BF16", "I64", "U8", "BOOL", "F8_E4M3", "C64", "XX", 3)
 
@@ -89,7 +90,7 @@ def _change(header: dict[str, object], rng: np.random.Generator) -> None:
     names = [name for name in header if name != "__metadata__"]
     name = names[rng.integers(len(names))]
     entry = header[name]
-    if "__metadata__" in header and rng.random() < 0.5:
+    if header.get("__metadata__", {KEY: DEEP})[KEY] != DEEP and rng.random() < 0.5:
         record = json.loads(header["__metadata__"][KEY])
         place, keys = record, list(record)
         while True:
@@ -100,7 +101,7 @@ def _change(header: dict[str, object], rng: np.random.Generator) -> None:
                 continue
             place[key] = junk
             break
-        header["__metadata__"][KEY] = json.dumps(record) if rng.random() < 0.9 else "[" * 5000
+        header["__metadata__"][KEY] = json.dumps(record) if rng.random() < 0.9 else DEEP
     elif rng.random() < 0.3:
         header[NAMES[rng.integers(len(NAMES))]] = header.pop(name)
     elif isinstance(entry, dict) and rng.random() < 0.8:

@@ -1,6 +1,7 @@
 """Check your own backpropagation: a case is written, and a candidate is judged by it."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -133,3 +134,56 @@ def test_the_html_page_needs_nothing_else(folder, trace, tmp_path):
     assert "first divergence: loss" in page
     for outside in ("http", "<script", "<link", "src=", "@import"):
         assert outside not in page
+
+
+def test_the_html_page_has_both_schemes_the_second_batch_versions_and_the_seed(folder, trace, tmp_path):
+    safetensors.numpy.save_file(
+        {name: np.array(tensor, dtype="float32", order="C") for name, tensor in trace.items()},
+        folder / "mine.safetensors",
+    )
+    done = numpy_vgg7("parity", "check", folder / "mine.safetensors", "--html", tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert "judged in float32" in done.stdout
+    for part in (
+        "prefers-color-scheme: dark",
+        "max-width: 600px",
+        "seed 0; Python",
+        f"numpy {np.__version__}",
+    ):
+        assert part in page
+    heads = re.findall(r"<th>([^<]*)</th>", page)
+    assert {"1 step", "10 steps", "float32 bound, %"} <= set(heads)
+
+
+def test_the_json_lists_each_tensor_once_with_all_of_its_figures(folder, trace):
+    _, report = judge(folder, trace | {"conv2": trace["conv2"] * 2})
+    names = [tensor["name"] for tensor in report["tensors"]]
+    assert len(names) == len(set(names)) == 94
+    found = {tensor["name"]: tensor for tensor in report["tensors"]}["conv2"]
+    assert found["outside"] > 0
+    assert found["worst"].startswith("[")
+    assert found["max_relative_error"] == pytest.approx(1)
+    assert report["seed"] == 0
+    assert report["dtype"] == "float64"
+    assert any("second batch" in note for note in report["notes"])
+
+
+def test_a_case_says_what_to_do_next_and_which_factors_look_alike(tmp_path):
+    path = tmp_path / "case.safetensors"
+    done = numpy_vgg7("parity", "case", path, "--batch-size", "5", "--preset", "article")
+    assert done.code == 0, done.stderr
+    assert "1/5 is both 1/N and 2/K" in done.stderr
+    assert "second/input" in done.stderr
+    assert f"parity check {tmp_path}/mine.safetensors --case {path}" in done.stderr
+    default = numpy_vgg7("parity", "case", path, "--preset", "article")
+    assert "is both" not in default.stderr
+
+
+def test_the_short_output_has_failures_only(folder, trace):
+    safetensors.numpy.save_file(trace | {"loss": np.asarray(trace["loss"] * 2)}, folder / "mine.safetensors")
+    short = numpy_vgg7("parity", "check", folder / "mine.safetensors")
+    whole = numpy_vgg7("parity", "check", folder / "mine.safetensors", "--all")
+    assert (short.code, whole.code) == (4, 4)
+    assert "conv3.bias.grad" in whole.stdout
+    assert "conv3.bias.grad" not in short.stdout
+    assert "culprit: loss forward" in short.stdout

@@ -60,6 +60,10 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "numpy_vgg7/parity/judge.py": ("check",),
         "numpy_vgg7/parity/run.py": ("Report",),
     },
+    "Checking a layer": {
+        "numpy_vgg7/parity/layer/check.py": ("check_layer",),
+        "numpy_vgg7/parity/layer/report.py": (),
+    },
     "PyTorch": {
         "torch_ref/model.py": ("TorchVGG7",),
         "torch_ref/weights.py": ("to_torch", "from_torch"),

@@ -145,7 +145,7 @@ EXAMPLES = [
     one("arctan", "np.arctan(x), x", "np.degrees(np.arctan(x)), x", "degrees"),
     # Softmax with cross-entropy.
     one(P, "np.exp(z - z.max(axis=1, keepdims=True))", "np.exp(z)", "does not subtract the largest logit"),
-    one(P, "z.max(axis=1, keepdims=True)", "z.max()", "of the whole batch"),
+    one(P, "z.max(axis=1, keepdims=True)", "z.max()", "from the whole batch"),
     Example(
         P, (("z.max(axis=1,", "z.max(axis=0,"), ("e.sum(axis=1,", "e.sum(axis=0,")), "over the batch (axis 0)"
     ),
@@ -248,4 +248,21 @@ EXAMPLES = [
     ),
     one("relu mask", "return dx", "return dx[:1]", "has shape"),
     one("relu", "d_out * (x > 0)", "(d_out * (x > 0)).astype('float32')", "lower precision"),
+    one(P, "d = p.copy()", "d = p", "changes the cache in place"),
+    one(
+        P,
+        "np.log(p[np.arange(len(y)), y])",
+        "np.log(np.clip(p, 1e-3, 1)[np.arange(len(y)), y])",
+        "cut off at 0.001",
+    ),
+    one(
+        "linear", "d_x = d_out @ w", "d_x = d_out @ (w - 0.1 * d_out.T @ x)", "the weight was updated before"
+    ),
+    one("linear", "d_w = d_out.T @ x", "d_w = np.clip(d_out.T @ x, -1, 1)", "cut off at -1 and 1"),
+    one(
+        "linear",
+        "d_out.sum(axis=0)",
+        "d_out.mean(axis=0, keepdims=True)",
+        "averaged instead of summed, and the axes",
+    ),
 ]

@@ -9,9 +9,9 @@ import pytest
 from numpy_vgg7 import functional as F
 from numpy_vgg7.errors import LayerError
 from numpy_vgg7.parity import check_layer
-from numpy_vgg7.parity.layer_mistakes import mistakes
-from numpy_vgg7.parity.layer_trials import LIKES, trial_of, trials
-from numpy_vgg7.parity.layer_truth import definition, tolerances
+from numpy_vgg7.parity.layer.mistakes import mistakes
+from numpy_vgg7.parity.layer.trials import LIKES, trial_of, trials
+from numpy_vgg7.parity.layer.truth import definition, tolerances
 from tests.commands import python
 from tests.layer_mistakes import EXAMPLES
 from tests.layer_styles import STYLES

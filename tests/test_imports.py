@@ -25,7 +25,7 @@ ORDER = [
 ]
 DEFINITION = {"functional", "network", "optim"}
 # Imports inside a function, at the time of the call.
-LAZY = {("model", "weights"), ("cli", "torch_ref"), ("parity", "torch_ref")}
+LAZY = {("model", "weights"), ("cli", "torch_ref"), ("cli", "jax_ref"), ("parity", "torch_ref")}
 
 FILES = sorted((ROOT / "numpy_vgg7").rglob("*.py"))
 
@@ -62,10 +62,10 @@ def test_a_module_imports_only_from_those_before_it(path):
         package, target = [*name.split("."), ""][:2]
         if package == "numpy_vgg7":
             assert target in before or (lazy and (part, target) in LAZY), f"{path}: {part} imports {name}"
-        assert package != "torch", f"{path} imports {name}: only torch_ref imports PyTorch"
-        if package == "torch_ref":
+        assert package not in ("torch", "jax"), f"{path} imports {name}: only {package}_ref does"
+        if package in ("torch_ref", "jax_ref"):
             allowed = lazy and (part, package) in LAZY
-            assert allowed, f"{path} imports {name} outside a function of cli"
+            assert allowed, f"{path} imports {name} outside a function of cli or parity"
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,9 @@ def test_invalid_images_are_refused_in_one_line(model, images, words):
     [
         ([0, 10], "label 10 at index 1"),
         ([-1, 0], "label -1 at index 0"),
-        ([0.0, 1.0], "integers"),
+        ([0.0, 0.5], "whole numbers"),
         ([1], "shape"),
-        (np.eye(10)[:2], "one-hot"),
+        (2 * np.eye(10)[:2], "one-hot"),
     ],
     ids=lambda value: str(value) if isinstance(value, str) else "",
 )

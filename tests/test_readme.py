@@ -59,6 +59,15 @@ def test_the_training_loop_of_ten_lines_learns():
     assert float(result.stdout.split()[-1]) < 0.3, f"{result.stdout}: an untrained network has 2.3"
 
 
+def test_the_example_of_a_single_layer_names_the_mistake():
+    example = blocks("python")[2]
+    assert len([line for line in example.splitlines() if line]) <= 10
+    result = python("-W", "error", "-c", example)
+    assert result.code == 0, result.stderr
+    (printed,) = [block for block in blocks("text") if block.startswith("FAIL: 1 finding (like linear")]
+    assert result.stdout == printed
+
+
 def test_every_image_exists():
     images = re.findall(r"!\[.*?\]\((.*?)\)", README)
     assert images

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from numpy_vgg7.bench.measure import Contender, Times, compare
+from numpy_vgg7.bench.measure import Contender
 from numpy_vgg7.bench.rows import USUAL, Row
+from numpy_vgg7.bench.times import Times, compare
 
 BATCH_SIZES = (1, 4, 16, 64, 256, 1024)
 FACTORS = (1, 2, 4)  # of all channels

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from statistics import median
 from time import perf_counter
 
 import numpy as np
@@ -25,8 +24,6 @@ WARM_UP = 2  # rounds
 # clock rate, and a training never idles.
 RUN_UP = 0.1
 
-PEERS = ("eager", "channels_last", "compile")  # PyTorch in three forms
-
 Turn = Callable[[], object]
 Clock = Callable[[], float]  # takes a turn, and tells its seconds
 # Makes a row ready for a number of threads; None where it cannot run here. To be sent to a process.
@@ -34,48 +31,42 @@ Contender = Callable[[Row, int], AbstractContextManager[Turn | None]]
 
 
 @dataclass(frozen=True)
-class Times:
-    """Median milliseconds per step. A peer that did not run is missing."""
+class Sample:
+    """Milliseconds per step of one contender over the rounds."""
 
-    row: Row
-    ours: float
-    peers: dict[str, float]
+    median: float
+    spread: float = 0.0  # distance between the quartiles, relative to the median
 
-    @property
-    def ratio_eager(self) -> float | None:
-        """Eager PyTorch's time divided by ours."""
-        return self.peers["eager"] / self.ours if "eager" in self.peers else None
-
-    @property
-    def ratio_best(self) -> float | None:
-        """The best peer's time divided by ours."""
-        return min(self.peers.values()) / self.ours if self.peers else None
-
-    def peak_fraction(self, peak: float) -> float:
-        """Our arithmetic per second as a fraction of `peak`, in FLOP/s."""
-        return self.row.flops / (1e-3 * self.ours) / peak
+    @classmethod
+    def of(cls, milliseconds: list[float]) -> "Sample":
+        """Of the time in each round."""
+        low, middle, high = np.percentile(milliseconds, (25, 50, 75)).tolist()
+        return cls(middle, (high - low) / middle)
 
 
-def compare(
-    row: Row, ours: Contender, peers: Mapping[str, Contender], threads: int, rounds: int = ROUNDS
-) -> Times:
-    """Time a row: ours and each peer in turn, `rounds` times, with `threads` threads each."""
+Samples = dict[str, Sample]  # by contender; one that cannot run here is missing
+
+
+def measure(row: Row, contenders: Mapping[str, tuple[Contender, int]], rounds: int = ROUNDS) -> Samples:
+    """Time a row: each contender, with its number of threads, in turn, `rounds` times."""
     with ExitStack() as stack:
         made = {
-            name: stack.enter_context(apart(make, row, threads)) for name, make in {"": ours, **peers}.items()
+            name: stack.enter_context(apart(make, row, threads))
+            for name, (make, threads) in contenders.items()
         }
         seconds = in_turn({name: clock for name, clock in made.items() if clock}, rounds)
-    times = {name: 1e3 * value / row.steps for name, value in seconds.items()}
-    return Times(row, times.pop(""), times)
+    return {
+        name: Sample.of([1e3 * value / row.steps for value in values]) for name, values in seconds.items()
+    }
 
 
-def in_turn(clocks: Mapping[str, Clock], rounds: int) -> dict[str, float]:
-    """Median seconds of each."""
+def in_turn(clocks: Mapping[str, Clock], rounds: int) -> dict[str, list[float]]:
+    """The seconds of each in each round."""
     seconds: dict[str, list[float]] = {name: [] for name in clocks}
     for _ in range(WARM_UP + rounds):
         for name, clock in clocks.items():
             seconds[name].append(clock())
-    return {name: median(values[WARM_UP:]) for name, values in seconds.items()}
+    return {name: values[WARM_UP:] for name, values in seconds.items()}
 
 
 @contextmanager
@@ -127,7 +118,7 @@ def timed(turn: Turn) -> float:
     return perf_counter() - began
 
 
-def sgemm_peak(threads: int, size: int = 2048, rounds: int = 10) -> float:
+def sgemm_peak(threads: int, size: int = 2048, rounds: int = 5) -> float:
     """FLOP/s of the best of some float32 products of square matrices: what the BLAS can do here."""
     left, right = np.random.default_rng(0).random((2, size, size), "float32")
     out = np.empty_like(left)

@@ -34,7 +34,7 @@ class Stage(NamedTuple):
 
 def profile(row: Row = USUAL, rounds: int = ROUNDS) -> list[Stage]:
     """The stages of a training step in the order of the layers, medians over `rounds`."""
-    ((images, labels),) = row.batches()
+    images, labels = row.batches()[0]
     model = VGG7(row.config)
     executor = Executor(model.layers)
     velocity = RATES.init(model.params)

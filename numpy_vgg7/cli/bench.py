@@ -1,33 +1,68 @@
 """`numpy-vgg7 bench`."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import track
 
 from numpy_vgg7.bench import children, growth, ours, plots, report, rows
-from numpy_vgg7.bench.measure import PEERS, Contender, compare, sgemm_peak
+from numpy_vgg7.bench.measure import Contender
+from numpy_vgg7.bench.processor import cores, processor
 from numpy_vgg7.bench.profile import profile as profile_step
+from numpy_vgg7.bench.rows import Row
+from numpy_vgg7.bench.scaling import Scaling, scale, thread_counts
+from numpy_vgg7.bench.times import JAX, TORCH, Watch, compare
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
 from numpy_vgg7.environment import blas, blas_problems
 from numpy_vgg7.plots import write_figure
 
+WATCHED: dict[str, Any] = {"console": messages, "disable": not messages.is_terminal}  # of progress bars
+
+
+def _torch() -> dict[str, Contender]:
+    with options.pytorch("bench --peer torch"):
+        from torch_ref.bench import ready
+    return {form: partial(ready, form=form) for form in TORCH}
+
+
+def _jax() -> dict[str, Contender]:
+    with options.jax("bench --peer jax"):
+        from jax_ref.bench import ready
+    return {JAX: ready}
+
+
+MODULES = {"ours": ours.__name__, "torch": "torch_ref.bench", "jax": "jax_ref.bench"}
+CHOICES: dict[str, Callable[[], dict[str, Contender]]] = {"none": dict, "torch": _torch, "jax": _jax}
+
 
 def bench(
     peer: Annotated[
-        str, typer.Option(help="none or torch: also measure PyTorch, in turn with this package.")
-    ] = "none",
+        list[str] | None,
+        typer.Option(
+            help="torch, jax or both (torch,jax): also measure PyTorch and JAX, in turn with this package.",
+            metavar="NAMES",
+            show_default="none",
+        ),
+    ] = None,
     cases: Annotated[
         list[str] | None, typer.Option(help="Only these cases, e.g. article-b1,vgg7-b64.", metavar="NAMES")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads for each contender.")] = 2,
+    scaling: Annotated[
+        bool,
+        typer.Option(
+            "--scaling", help="Also measure this package with 1, 2, 4, ... threads, up to all cores."
+        ),
+    ] = False,
     profile: Annotated[
         bool,
         typer.Option(
-            "--profile", help="Instead, show the time of each layer in a training step, on one thread."
+            "--profile",
+            help="Instead, show the time of each layer in a training step on one thread (default: vgg7-b64).",
         ),
     ] = False,
     plot: Annotated[
@@ -38,61 +73,85 @@ def bench(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the time of training and inference, memory use and import time, optionally against PyTorch.
+    """Measure the time of training and inference, memory use and import time, optionally against peers.
 
     Each contender runs in its own process with the same number of threads; they take turns. Times are
-    medians of 20 rounds.
+    medians of 20 rounds. A row that was disturbed by other work on the machine is measured again, up to
+    three times in all, and marked if that does not help.
     """
-    if peer not in ("none", "torch"):
-        raise typer.BadParameter("choose none or torch", param_hint="--peer")
+    names = _names(peer) or ["none"]
+    if not set(names) <= set(CHOICES):
+        raise typer.BadParameter(f"choose from {', '.join(CHOICES)}", param_hint="--peer")
     if plot:
         options.require_matplotlib("bench --plot")
-    if profile and (cases or peer != "none"):
-        raise typer.BadParameter("cannot be combined with --cases or --peer", param_hint="--profile")
+    if profile and (scaling or names != ["none"]):
+        raise typer.BadParameter("cannot be combined with --peer or --scaling", param_hint="--profile")
+    chosen = rows.select(_names(cases))
     if profile:
-        _profile(plot, as_json)
+        _profile(
+            [row for row in chosen if row.mode == rows.TRAINING] if cases else [rows.USUAL], plot, as_json
+        )
         return
-    chosen = rows.select([name for names in cases or () for name in names.split(",")])
-    peers: dict[str, Contender] = {}
-    if peer == "torch":
-        with options.pytorch("bench --peer torch"):
-            from torch_ref.bench import ready
-        peers = {name: partial(ready, form=name) for name in PEERS}
+    peers = {name: contender for choice in names for name, contender in CHOICES[choice]().items()}
 
-    watched = {"console": messages, "disable": not messages.is_terminal}
-    peak = sgemm_peak(threads)
-    times = [compare(row, ours.ready, peers, threads) for row in track(chosen, "rows", **watched)]  # type: ignore[arg-type]
+    watch = Watch(threads)
+    times = [
+        watch.undisturbed(partial(compare, row, ours.ready, peers, threads))
+        for row in track(chosen, "rows", **WATCHED)
+    ]
     points = []
     if plot:
         # Compiling for every size would take minutes and tell nothing new.
         others = {name: make for name, make in peers.items() if name != "compile"}
         points = list(
-            track(growth.grow(ours.ready, others, threads), "growth", total=len(growth.plan()), **watched)  # type: ignore[arg-type]
+            track(growth.grow(ours.ready, others, threads), "growth", total=len(growth.plan()), **WATCHED)
         )
         write_figure(plot, plots.growth(points))
     found = report.Report(
         times=times,
-        peak=peak,
+        peak=watch.peak,
         threads=threads,
         import_ratio=children.import_ratio(),
-        ours_mb=children.training_memory(ours.__name__, threads),
-        torch_mb=children.training_memory("torch_ref.bench", threads) if peers else None,
+        memory={
+            name: children.training_memory(module, threads) if name in ("ours", *names) else None
+            for name, module in MODULES.items()
+        },
         blas=blas(),
+        processor=processor(),
         growth=points,
+        scaling=_scaling(chosen) if scaling else None,
     )
     if as_json:
         print_json(report.as_json(found))
         return
     screen.print(report.as_table(found))
+    if found.scaling:
+        screen.print(report.scaling_table(found.scaling))
     for line in [*report.summary(found), *(f"! {problem}" for problem in blas_problems(found.blas))]:
         screen.print(line, soft_wrap=True, markup=False)
 
 
-def _profile(plot: Path | None, as_json: bool) -> None:
-    stages, case = profile_step(), rows.USUAL.case
+def _names(values: list[str] | None) -> list[str]:
+    """The names in the values of an option that can be repeated, each of which can have several."""
+    return [name for value in values or () for name in value.split(",")]
+
+
+def _scaling(chosen: list[Row]) -> Scaling:
+    counts = thread_counts(cores())
+    watch = Watch(counts[-1])
+    found = [
+        watch.undisturbed(partial(scale, row, ours.ready, counts))
+        for row in track(chosen, "scaling", **WATCHED)
+    ]
+    return Scaling(counts, found, watch.peak)
+
+
+def _profile(chosen: list[Row], plot: Path | None, as_json: bool) -> None:
+    profiles = {row.case: profile_step(row) for row in track(chosen, "profiles", **WATCHED)}
     if plot:
-        write_figure(plot, plots.profile(stages, case))
+        write_figure(plot, plots.profile(profiles))
     if as_json:
-        print_json(report.profile_json(stages, case))
-    else:
+        print_json(report.profiles_json(profiles))
+        return
+    for case, stages in profiles.items():
         screen.print(report.profile_table(stages, case))

@@ -29,8 +29,19 @@ def evaluate(
     data: Data = "digits",
     split: Annotated[
         str | None,
-        typer.Option(help="train, validation, test or all. Default: test for digits, all for a file."),
+        typer.Option(
+            help="train, validation, test or all. Default: test for digits and for data with an official "
+            "test part, else all."
+        ),
     ] = None,
+    data_dir: options.DataDir = None,
+    download: options.Download = False,
+    pixel_max: options.PixelMax = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    invert: options.Invert = False,
+    classes: options.Classes = None,
+    labels_from: options.LabelsFrom = 0,
     threads: options.Threads = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -39,12 +50,19 @@ def evaluate(
     from numpy_vgg7.data import split as split_dataset
     from numpy_vgg7.training.loop import score
 
-    part = split or ("test" if data == "digits" else "all")
-    if part not in ("train", "validation", "test", "all"):
+    if split not in (None, "train", "validation", "test", "all"):
         raise typer.BadParameter("choose train, validation, test or all", param_hint="--split")
     model = options.read_weights(weights)
-    images = load(data, model.config.classes, model.config.image_size)
-    if part != "all":
+    encoding = options.encoding(pixel_max, mean, std, invert, classes, labels_from)
+    size = model.config.image_size
+    images = load(data, model.config.classes, size, encoding, data_dir, download=download)
+    part = split or ("test" if data == "digits" or images.test else "all")
+    options.print_notes(images)
+    if part == "test" and images.test:  # as it is: a split would demand images of every class
+        images = images.test
+    elif part == "all":
+        images = images.whole()
+    else:
         images = getattr(split_dataset(images), part)
     model.threads = threads
     result = score(model, images)
@@ -53,7 +71,9 @@ def evaluate(
         return
     screen.print(
         f"{data}, {part}: accuracy {result.accuracy:.4f} ({result.errors} of {result.n} misclassified), "
-        f"loss {result.loss:.4f}"
+        f"loss {result.loss:.4f}",
+        soft_wrap=True,
+        markup=False,
     )
 
 
@@ -61,15 +81,23 @@ def evaluate(
 def predict(
     weights: Weights,
     images: Annotated[list[Path], typer.Argument(help="PNG or .npy files.", metavar="IMAGE")],
+    pixel_max: options.PixelMax = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    invert: options.Invert = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the most probable class of each image, and the assumptions made in reading it."""
+    """Print the most probable class of each image, and the assumptions made in reading it.
+
+    The options on pixels are for .npy files.
+    """
     from numpy_vgg7.data.image_files import read_images
 
     model = options.read_weights(weights)
+    encoding = options.encoding(pixel_max, mean, std, invert)
     rows: list[dict[str, Any]] = []
     for path in images:
-        file = read_images(path, model.config.image_size)
+        file = read_images(path, model.config.image_size, encoding)
         for index, probs in enumerate(model.predict_proba(file.images)):
             label = int(probs.argmax())
             row = {

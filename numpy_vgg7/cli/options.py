@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from numpy_vgg7 import plots
+from numpy_vgg7.data import Dataset, Encoding
 from numpy_vgg7.errors import MissingDependencyError
 from numpy_vgg7.model import VGG7
 
@@ -22,12 +23,63 @@ messages = Console(stderr=True, highlight=False)  # progress and notes
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Weights = Annotated[Path, typer.Argument(help="Weights: .safetensors, .npz, .pt or .pth", metavar="WEIGHTS")]
 Preset = Annotated[str, typer.Option(help="The network: article, vgg7 or vgg7-wide.")]
-Data = Annotated[str, typer.Option(help="digits (embedded), or a file FILE.npz with images and labels.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="digits (embedded), mnist, fashion-mnist, emnist-letters and other parts of EMNIST, FILE.npz, "
+        "FILE.csv, IMAGES.npy,LABELS.npy, or a folder with a folder of PNG or JPEG images for each class."
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the four files of mnist. Default: $NUMPY_VGG7_DATA, or the user's cache."),
+]
+Download = Annotated[bool, typer.Option("--download", help="Download mnist if its files are missing.")]
+TestData = Annotated[
+    str | None, typer.Option(help="A data set for the test, as for --data; else the test part of --data.")
+]
+PixelMax = Annotated[
+    float | None, typer.Option(help="The pixel value of white. Default: found from the data, if certain.")
+]
+Mean = Annotated[
+    float | None, typer.Option(help="With --std: undo a normalisation by this mean, pixels * std + mean.")
+]
+Std = Annotated[float | None, typer.Option(help="With --mean: the standard deviation of a normalisation.")]
+Invert = Annotated[bool, typer.Option("--invert", help="The images are dark on light.")]
+Classes = Annotated[
+    str | None,
+    typer.Option(help="The number of classes, or the names of text labels: NAME,NAME,... Default: found."),
+]
+LabelsFrom = Annotated[int, typer.Option(min=0, help="The label of the first class.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 # The default is one thread, so that results do not depend on the number of processors.
 Threads = Annotated[
     int, typer.Option(min=1, help="Number of threads. Several help with images larger than the digits.")
 ]
+
+
+def encoding(
+    pixel_max: float | None,
+    mean: float | None,
+    std: float | None,
+    invert: bool,
+    classes: str | None = None,
+    labels_from: int = 0,
+) -> Encoding:
+    """The options that tell how images and labels are encoded. Raises ConfigError."""
+    number: int | None = None
+    names: tuple[str, ...] = ()
+    if classes is not None and classes.strip().isdecimal():
+        number = int(classes)
+    elif classes is not None:
+        names = tuple(name.strip() for name in classes.split(","))
+    return Encoding(pixel_max, mean, std, invert, number, names, labels_from)
+
+
+def print_notes(data: Dataset) -> None:
+    """Print what was assumed in reading a data set, and how its classes are numbered."""
+    for note in data.notes:
+        messages.print(note, soft_wrap=True, markup=False)
 
 
 def given(context: typer.Context, name: str) -> bool:
@@ -53,15 +105,25 @@ def threads(model: VGG7 | None, count: int) -> Iterator[None]:
 
 
 @contextmanager
-def pytorch(purpose: str) -> Iterator[None]:
-    """Raise MissingDependencyError where a block that imports torch_ref finds no PyTorch."""
+def extra(purpose: str, package: str, name: str) -> Iterator[None]:
+    """Raise MissingDependencyError where a block finds no `package`, which has an extra of the same name."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if error.name != package:
             raise
-        fix = "install it: pip install 'numpy-vgg7[torch]'"
-        raise MissingDependencyError(purpose, "PyTorch", "no package torch", fix) from error
+        fix = f"install it: pip install 'numpy-vgg7[{package}]'"
+        raise MissingDependencyError(purpose, name, f"no package {package}", fix) from error
+
+
+def pytorch(purpose: str) -> AbstractContextManager[None]:
+    """Raise MissingDependencyError where a block that imports torch_ref finds no PyTorch."""
+    return extra(purpose, "torch", "PyTorch")
+
+
+def jax(purpose: str) -> AbstractContextManager[None]:
+    """Raise MissingDependencyError where a block that imports jax_ref finds no JAX."""
+    return extra(purpose, "jax", "JAX")
 
 
 def require_matplotlib(purpose: str) -> None:

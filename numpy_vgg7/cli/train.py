@@ -1,6 +1,7 @@
 """`numpy-vgg7 train`."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from numpy_vgg7 import plots
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
 from numpy_vgg7.config import VGG7Config
-from numpy_vgg7.data import load, split
+from numpy_vgg7.data import split
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.training import loop
 from numpy_vgg7.training.config import TrainingConfig
@@ -24,6 +25,15 @@ def train(
     context: typer.Context,
     preset: options.Preset = "vgg7",
     data: options.Data = "digits",
+    data_dir: options.DataDir = None,
+    download: options.Download = False,
+    test_data: options.TestData = None,
+    pixel_max: options.PixelMax = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    invert: options.Invert = False,
+    classes: options.Classes = None,
+    labels_from: options.LabelsFrom = 0,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = DEFAULTS.epochs,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = DEFAULTS.batch_size,
     lr_conv: Annotated[float, typer.Option(help="Maximum learning rate of conv1..conv4.")] = DEFAULTS.lr_conv,
@@ -52,20 +62,26 @@ def train(
         _refuse_settings(context)
         folder = RunFolder(resume)
         run = folder.read_config()
+        dataset = run.load_data(run.model.classes, run.model.image_size)
     else:
         training = TrainingConfig(epochs, batch_size, lr_conv, lr_fc, momentum, weight_decay, augment, seed)
         config = VGG7Config.preset(preset)
-        dataset = load(data, config.classes)
-        config = VGG7Config.preset(preset, image_size=dataset.image_size)
-        run = RunConfig(preset, data, dtype, config, training)
+        encoding = options.encoding(pixel_max, mean, std, invert, classes, labels_from)
+        directory = str(data_dir) if data_dir else None
+        run = RunConfig(preset, data, dtype, config, training, encoding, directory, test_data)
+        dataset = run.load_data(download=download)
+        config = replace(config, image_size=dataset.image_size, classes=dataset.classes or config.classes)
+        run = replace(run, model=config)
     model = run.new_model()
-    splits = split(load(run.data, run.model.classes, run.model.image_size))
+    splits = split(dataset)
     if resume:
         state = folder.read_state(model)
     else:
         folder = RunFolder(out or free_folder(preset, data, seed))
         folder.create(run)
         state = loop.start(model, run.training)
+    options.print_notes(dataset)
+    del dataset  # the splits have copies of their images
 
     model.threads = threads
     began, first_epoch = time.perf_counter(), len(state.history)

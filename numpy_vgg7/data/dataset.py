@@ -7,6 +7,7 @@ import numpy as np
 
 from numpy_vgg7.errors import DataError
 from numpy_vgg7.functional import Array, Labels
+from numpy_vgg7.inputs import unit_interval
 
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.2
@@ -16,23 +17,56 @@ SPLIT_SEED = 0
 
 @dataclass(frozen=True)
 class Dataset:
-    """images (N, 1, H, W), float32 in 0..1; labels (N,), integers from 0."""
+    """Labelled images.
+
+    pixels: (N, 1, H, W), floats in 0..1, or uint8 in 0..255, which take a quarter of the memory.
+    labels: (N,), integers from 0.
+    classes: their number, if it is known.
+    class_names: of the classes in their order, where labels were text.
+    test: an official test part. It is not among these images.
+    notes: what was assumed in reading the images and labels.
+    """
 
     name: str
-    images: Array
+    pixels: Array
     labels: Labels
+    classes: int | None = None
+    class_names: tuple[str, ...] = ()
+    test: "Dataset | None" = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
+    def images(self) -> Array:
+        """All images, floats in 0..1. Bytes are converted on every access: use `batch` in a loop."""
+        return self.batch(slice(None))
+
+    @property
     def image_size(self) -> int:
         """Pixels per side."""
-        return int(self.images.shape[2])
+        return int(self.pixels.shape[2])
+
+    def batch(self, indices: Labels | slice) -> Array:
+        """The images at these indices, (n, 1, H, W), floats in 0..1."""
+        pixels = self.pixels[indices]
+        return unit_interval(pixels, "float32") if pixels.dtype == np.uint8 else pixels
+
+    def whole(self) -> "Dataset":
+        """These images and those of the test part."""
+        if self.test is None:
+            return self
+        same = self.pixels.dtype == self.test.pixels.dtype  # else bytes would be mixed with floats
+        of_both = (self.pixels, self.test.pixels) if same else (self.images, self.test.images)
+        pixels = np.concatenate(of_both)
+        labels = np.concatenate([self.labels, self.test.labels])
+        return Dataset(self.name, pixels, labels, self.classes, self.class_names)
 
     def take(self, indices: Labels) -> "Dataset":
         """The images and labels at these indices, in this order."""
-        return Dataset(self.name, self.images[indices], self.labels[indices])
+        pixels, labels = self.pixels[indices], self.labels[indices]
+        return Dataset(self.name, pixels, labels, self.classes, self.class_names)
 
 
 class Splits(NamedTuple):
@@ -46,6 +80,7 @@ class Splits(NamedTuple):
 def split(dataset: Dataset) -> Splits:
     """A stratified split, 70 : 10 : 20. The same data set is always split the same way.
 
+    If the data set has a test part, that is the test set, and a tenth of the other images is for validation.
     Raises DataError if the set is too small for every part to contain every class.
     """
     from sklearn.model_selection import train_test_split
@@ -55,7 +90,6 @@ def split(dataset: Dataset) -> Splits:
         expected = "at least 3 images of each class, and 10 times as many images as classes"
         found = f"{len(dataset)} images of {len(present)} classes, {counts.min()} in the rarest"
         raise DataError(dataset.name, expected, found, "add images, or train on another set")
-    indices = np.arange(len(dataset))
 
     def part(of: Labels, share: float) -> tuple[Labels, Labels]:
         size = round(share * len(dataset))
@@ -64,6 +98,10 @@ def split(dataset: Dataset) -> Splits:
         )
         return kept, taken
 
-    rest, test = part(indices, TEST_SHARE)
+    rest: Labels = np.arange(len(dataset))
+    test = dataset.test
+    if test is None:
+        rest, chosen = part(rest, TEST_SHARE)
+        test = dataset.take(chosen)
     train, validation = part(rest, VALIDATION_SHARE)
-    return Splits(dataset.take(train), dataset.take(validation), dataset.take(test))
+    return Splits(dataset.take(train), dataset.take(validation), test)

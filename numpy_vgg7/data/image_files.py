@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from numpy_vgg7.errors import DataError
 from numpy_vgg7.files import read_npy, require_file
 from numpy_vgg7.functional import Array
-from numpy_vgg7.inputs import as_images
+from numpy_vgg7.inputs import PLAIN, Encoding, as_images
 
 INK = 0.2  # fraction of the contrast: brighter pixels belong to the digit
 # Empty fraction on each side: MNIST centres digits of 20 pixels in 28; the 8x8 digits fill the image.
@@ -31,39 +31,44 @@ class ImageFile(NamedTuple):
     assumed: str
 
 
-def read_images(path: Path, image_size: int) -> ImageFile:
+def read_images(path: Path, image_size: int, encoding: Encoding = PLAIN) -> ImageFile:
     """Read a PNG (any size, grey or colour, either polarity) or an npy array of images.
 
-    An npy file contains one image (H, W) or several (N, H, W) of the model's size, bright on black; they are
-    not changed. Raises DataError.
+    An npy file contains one image (H, W) or several (N, H, W) of the model's size, bright on black, as
+    `as_images` accepts them; `encoding` is for it. Raises DataError.
     """
     require_file(path, DataError, "a PNG or .npy file")
     if path.suffix == ".npy":
-        array = read_npy(path)
-        images = array[None] if array.ndim == 2 else array
-        return ImageFile(as_images(images, image_size, "float32", str(path)), "used unchanged")
-    grey, assumed = _bright_on_black(_read_png(path))
+        array, notes = read_npy(path), list[str]()
+        images = array[None] if array.shape == (image_size, image_size) else array
+        pixels = as_images(images, image_size, "float32", str(path), encoding, notes.append)
+        said = [note.removeprefix(f"{path}: ") for note in notes]
+        return ImageFile(pixels, ", ".join(said) or "used unchanged")
+    grey, assumed = _bright_on_black(read_grey(path))
     if grey.max() == grey.min():
         raise DataError(str(path), "an image of a digit", "the same grey everywhere", "draw a digit on it")
     if grey.shape != (image_size, image_size):
         grey = _fit(grey, image_size)
         assumed += f", digit cropped and resized to {image_size}x{image_size}"
-    return ImageFile(as_images(grey[None], image_size, "float32", str(path)), assumed)
+    return ImageFile(as_images(grey[None], image_size, "float32", str(path), Encoding(pixel_max=1)), assumed)
 
 
-def _read_png(path: Path) -> NDArray[np.float64]:
-    """Grey values in 0..1. Transparent pixels become black if the opaque ones are bright, else white."""
+def read_grey(path: Path, kind: str = "PNG") -> NDArray[np.float64]:
+    """Grey values in 0..1 of an image file of the format `kind`, (H, W). Raises DataError.
+
+    Transparent pixels become black if the opaque ones are bright, else white.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened = Image.open(path, formats=["PNG"])
+            opened = Image.open(path, formats=[kind])
         with opened as image:
             if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
                 return np.asarray(image, dtype=np.float64) / 65535
             coloured = image.convert("RGBA")
     except _UNREADABLE as error:
         fix = "convert the image to PNG"
-        raise DataError(str(path), "a complete PNG image", f"something else ({error})", fix) from error
+        raise DataError(str(path), f"a complete {kind} image", f"something else ({error})", fix) from error
     pixels = np.asarray(coloured, dtype=np.float64)
     ink = pixels[..., :3][pixels[..., 3] > 127]
     bright = (pixels[..., 3] < 128).any() and ink.size and ink.mean() > 127

@@ -188,6 +188,8 @@ class Executor:
 class small_buffers:  # noqa: N801 - used like a function
     """NumPy with buffers of BUFFER_SIZE numbers inside a block, in this thread and in the workers it uses."""
 
+    # A class for the reason given in `blas.single_threaded`.
+
     def __enter__(self) -> None:
         self.before = np.setbufsize(BUFFER_SIZE)
 

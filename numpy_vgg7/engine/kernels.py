@@ -197,8 +197,11 @@ class AvgPool2d(Kernel):
         d_pixels = self.d_out.pixels
         self.quarter = self.scratch.array(f"{self.layer.name} backward", d_pixels.shape, self.x.dtype)
         windows = np.arange(d_pixels[..., 0].size).reshape(d_pixels.shape[:-1]).repeat(2, axis=0)
-        # The padding belongs to the padding.
-        self.window_of = np.concatenate([windows[..., :-1].repeat(2, axis=2), windows[..., -1:]], axis=2)
+        shape = d_x.pixels.shape[:-1]
+        self.window_of = self.scratch.array(f"{self.layer.name} windows", shape, np.intp)
+        np.copyto(self.window_of[..., :-1], windows[..., :-1].repeat(2, axis=2))
+        # Padding comes from padding, which is zero in d_out and so need not be cleared in d_x.
+        np.copyto(self.window_of[..., -1:], windows[..., -1:])
         self.quarters = self.quarter.reshape(-1, self.quarter.shape[-1])
 
     def forward(self) -> None:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from numpy_vgg7.parity.judge import check
-    from numpy_vgg7.parity.layer_check import check_layer
-    from numpy_vgg7.parity.layer_report import Finding, LayerReport
+    from numpy_vgg7.parity.layer.check import check_layer
+    from numpy_vgg7.parity.layer.report import Finding, LayerReport
 
 __all__ = ["Finding", "LayerReport", "check", "check_layer"]
 
 _HOMES = {
     "check": "judge",
-    "check_layer": "layer_check",
-    "Finding": "layer_report",
-    "LayerReport": "layer_report",
+    "check_layer": "layer.check",
+    "Finding": "layer.report",
+    "LayerReport": "layer.report",
 }
 
 

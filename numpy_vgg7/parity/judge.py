@@ -49,6 +49,8 @@ def check(
     if names is not None:
         names = names if isinstance(names, Mapping) else read_names(Path(names))
         found = renamed(found, names, known)
+    # numpy.ascontiguousarray makes an array of one element of a scalar.
+    found |= {n: found[n].reshape(()) for n in ("loss", f"{SECOND}loss") if n in found and found[n].size == 1}
     require_own(found, file)
     dtype = dtype or _dtype(found)
     if dtype not in DTYPES:

@@ -15,11 +15,11 @@ from numpy_vgg7.functional import Array
 FILE, LAYOUT = "file", "layout"  # places that are no layer
 SCRAMBLED = (
     "in the order of memory, as safetensors.numpy writes an array that is not contiguous: save "
-    "numpy.ascontiguousarray(...) of it (or, if the file was written otherwise, reshaped without a transpose)"
+    'numpy.array(..., order="C") of it (or, if the file was written otherwise, reshaped without a transpose)'
 )
 PADDED = (
     "the memory of a padded array, as safetensors.numpy writes a slice that is not contiguous: save "
-    "numpy.ascontiguousarray(...) of it"
+    'numpy.array(..., order="C") of it'
 )
 FLATTENED = "in the flatten order H, W, C: the case expects C, H, W"
 MOST_AXES = 4

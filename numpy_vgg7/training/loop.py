@@ -12,7 +12,7 @@ from numpy_vgg7.data import Dataset, Splits
 from numpy_vgg7.data.augmentation import AUGMENTATIONS, augment
 from numpy_vgg7.errors import TrainingError
 from numpy_vgg7.functional import Array, Arrays, cross_entropy
-from numpy_vgg7.model import VGG7
+from numpy_vgg7.model import INFERENCE_BATCH, VGG7
 from numpy_vgg7.optim import one_cycle
 from numpy_vgg7.training.config import TrainingConfig
 
@@ -66,7 +66,8 @@ Progress = Callable[[int, float, float, float], None]
 
 def score(model: VGG7, data: Dataset) -> Score:
     """Loss and accuracy of a model on a data set."""
-    logits = model.logits(data.images)
+    batches = (data.batch(slice(i, i + INFERENCE_BATCH)) for i in range(0, len(data), INFERENCE_BATCH))
+    logits = np.concatenate([model.forward(batch.astype(model.dtype)) for batch in batches])
     n, correct = len(data), int((logits.argmax(axis=1) == data.labels).sum())
     return Score(float(cross_entropy(logits, data.labels)), correct / n, n - correct, n)
 
@@ -93,7 +94,7 @@ def train(
         began, done, loss, correct = time.perf_counter(), 0, 0.0, 0
         for batch in range(batches):
             indices = order[batch * config.batch_size : (batch + 1) * config.batch_size]
-            x, labels = splits.train.images[indices], splits.train.labels[indices]
+            x, labels = splits.train.batch(indices), splits.train.labels[indices]
             if config.augment:
                 x = augment(x, augment_rng, AUGMENTATIONS[config.augmentation])
             with np.errstate(over="ignore", invalid="ignore"):  # _check_finite reports it

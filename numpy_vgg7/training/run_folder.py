@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from numpy_vgg7.config import VGG7Config
+from numpy_vgg7.data import Dataset, load
 from numpy_vgg7.environment import environment
 from numpy_vgg7.errors import ConfigError, OutputError, TrainingError
 from numpy_vgg7.files import write_text
 from numpy_vgg7.functional import Arrays
+from numpy_vgg7.inputs import PLAIN, Encoding
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.training.config import TrainingConfig
 from numpy_vgg7.training.loop import Epoch, State, start
@@ -31,6 +33,16 @@ class RunConfig:
     dtype: str
     model: VGG7Config
     training: TrainingConfig
+    encoding: Encoding = PLAIN
+    data_dir: str | None = None
+    test_data: str | None = None
+
+    def load_data(
+        self, classes: int | None = None, image_size: int | None = None, download: bool = False
+    ) -> Dataset:
+        """Load the data set. Raises DataError."""
+        folder = None if self.data_dir is None else Path(self.data_dir)
+        return load(self.data, classes, image_size, self.encoding, folder, self.test_data, download)
 
     def to_json(self) -> str:
         """The contents of config.json."""
@@ -46,9 +58,12 @@ class RunConfig:
         model, training = json.dumps(record.pop("model")), dict(record.pop("recipe"))
         if "motion" in training:  # absent in the oldest runs
             training["augmentation"] = training.pop("motion")
-        if not all(isinstance(value, str) for value in record.values()):
+        encoding = Encoding(**record.pop("encoding", {}))
+        where = {key: record.pop(key, None) for key in ("data_dir", "test_data")}  # absent in older runs
+        if not all(isinstance(value, str) for value in (*record.values(), *filter(None, where.values()))):
             raise ValueError("preset, data and dtype are not all strings")
-        return cls(model=VGG7Config.from_json(model), training=TrainingConfig(**training), **record)
+        config, training_config = VGG7Config.from_json(model), TrainingConfig(**training)
+        return cls(model=config, training=training_config, encoding=encoding, **record, **where)
 
     def new_model(self) -> VGG7:
         """The untrained model."""

@@ -1,4 +1,4 @@
-"""Usual mistakes in softmax with cross-entropy; rows of the dictionary in `layer_mistakes.py`."""
+"""Usual mistakes in softmax with cross-entropy; rows of the dictionary in `mistakes.py`."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from numpy_vgg7 import functional as F
 from numpy_vgg7.functional import Array
-from numpy_vgg7.parity.layer_trials import Trial
+from numpy_vgg7.parity.layer.trials import Trial
 
 Formula = Callable[[Trial], Array]
 EPSILONS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15)
@@ -27,6 +27,10 @@ def _no_maximum(t: Trial) -> Array:
 
 def _one_maximum(t: Trial) -> Array:
     return _normalised(np.exp(t.x - t.x.max()))
+
+
+def _column_maximum(t: Trial) -> Array:
+    return _normalised(np.exp(t.x - t.x.max(axis=0)))
 
 
 def _over_batch(t: Trial) -> Array:
@@ -60,9 +64,14 @@ SOFTMAXES: list[tuple[str, Callable[[Trial], Array]]] = [
         _no_maximum,
     ),
     (
-        "softmax subtracts the largest logit of the whole batch instead of that of each row, so that a row "
-        "of smaller logits underflows",
+        "softmax subtracts one number from the whole batch, as its largest logit, instead of the largest of "
+        "each row, so that a row of smaller logits underflows",
         _one_maximum,
+    ),
+    (
+        "softmax subtracts the largest logit of each column instead of each row, so that exp can overflow or "
+        "underflow",
+        _column_maximum,
     ),
     ("softmax is taken over the batch (axis 0) instead of the classes (axis 1)", _over_batch),
     ("softmax is taken over the whole batch at once instead of each row", _over_all),
@@ -124,6 +133,10 @@ def _added_inside(eps: float) -> Formula:
     return lambda t: _loss(t, F.softmax(t.x) + eps)
 
 
+def _cut_off(eps: float) -> Formula:
+    return lambda t: _loss(t, np.maximum(F.softmax(t.x), eps))
+
+
 def _added_below(eps: float) -> Formula:
     """eps in the denominator of softmax."""
 
@@ -143,6 +156,7 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
         *((words, lambda t, probs=probs: _loss(t, probs(t))) for words, probs in SOFTMAXES),
         ("not averaged over the batch: one loss per sample", lambda t: -np.log(_of_label(t, F.softmax(t.x)))),
         *((f"{eps:g} is added to the probability in the logarithm", _added_inside(eps)) for eps in EPSILONS),
+        *((f"probabilities are cut off at {eps:g}", _cut_off(eps)) for eps in EPSILONS[:11]),
         *((f"{eps:g} is added to the denominator of softmax", _added_below(eps)) for eps in EPSILONS[:9]),
         (
             "the binary cross-entropy of all classes, summed over the classes",
@@ -251,6 +265,10 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
         (
             "the labels are shifted by one: label - 1 is used",
             lambda t: (_probs(t) - _with_class(t, -1)) / t.n,
+        ),
+        (
+            "the most likely class is used in place of the label",
+            lambda t: (_probs(t) - (np.arange(t.x.shape[1]) == t.x.argmax(axis=1)[:, None])) / t.n,
         ),
         ("the labels are in reverse order", lambda t: (_probs(t) - t.one_hot[::-1]) / t.n),
         ("the logits are used in place of the probabilities", lambda t: (t.x - t.one_hot) / t.n),

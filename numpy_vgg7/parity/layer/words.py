@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from numpy_vgg7.functional import Array
-from numpy_vgg7.parity.layer_mistakes import Mistake, mistakes
-from numpy_vgg7.parity.layer_trials import ELEMENTWISE, Trial
+from numpy_vgg7.parity.layer.mistakes import Mistake, mistakes
+from numpy_vgg7.parity.layer.trials import ELEMENTWISE, Trial
 
 # A mistake explains a tensor if it leaves no more than this part of the deviation, beside rounding.
 REMAINDER = {"float64": 1e-6, "float32": 1e-3}

@@ -13,7 +13,8 @@ import numpy as np
 
 from numpy_vgg7 import functional as F
 from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.parity.layer_trials import ELEMENTWISE, Trial
+from numpy_vgg7.network import ACTIVATIONS
+from numpy_vgg7.parity.layer.trials import ELEMENTWISE, Trial
 
 # Correct layers in fifteen styles use up to 20 % of the tolerance in float32, 4 % in float64, over 200 seeds.
 # The smallest mistake of the examples, log(p + 1e-12), is far outside of it in float64.
@@ -42,16 +43,9 @@ def definition(trial: Trial) -> Arrays:
             "out": F.cross_entropy(x, trial.labels),
             "x": F.cross_entropy_backward(probs, trial.labels),
         }
-    forward, backward = _ACTIVATIONS[trial.like or ""]
-    out = forward(x)
-    return {"out": out, "x": backward(x, out if trial.own is None else trial.own, d_out)}
-
-
-_ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array, Array], Array]]] = {
-    "relu": (F.relu, F.relu_backward),
-    "tanh": (F.tanh, F.tanh_backward),
-    "arctan": (F.arctan, F.arctan_backward),
-}
+    function = ACTIVATIONS[trial.like or ""]
+    out = function.forward(x)
+    return {"out": out, "x": function.backward(x, out if trial.own is None else trial.own, d_out)}
 
 
 def tolerances(trial: Trial, dtype: np.dtype) -> dict[str, float]:
@@ -91,8 +85,8 @@ def own_derivative(
 ) -> OwnDerivative:
     """Is `gradient` the derivative of `forward` at `at`, given the upstream gradient `d_out`?
 
-        except Exception:  # of any kind, since the code is the user's
-    differences take the place of the complex step.
+    Four random directions decide, along the elements that are `smooth`, since there is none at a kink. If
+    `forward` cannot take complex numbers, or is not analytic, central differences replace the complex step.
     """
     rng = np.random.default_rng(12)
     exact = _is_analytic(forward, at, rng)
@@ -130,10 +124,8 @@ def _complex_slope(forward: Function, at: Array, direction: Array) -> Array:
 
 def _central_slope(forward: Function, at: Array, direction: Array) -> Array:
     h = _precision(forward, at) ** (1 / 3) * (float(np.abs(at).max(initial=0)) or 1.0)
-    slope: Array = (np.asarray(forward(at + h * direction)) - np.asarray(forward(at - h * direction))) / (
-        2 * h
-    )
-    return slope
+    ahead, behind = (np.asarray(forward(at + step * direction)) for step in (h, -h))
+    return np.asarray((ahead - behind) / (2 * h))
 
 
 def _precision(forward: Function, at: Array) -> float:
@@ -149,9 +141,7 @@ def _is_analytic(forward: Function, at: Array, rng: np.random.Generator) -> bool
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         try:
             exact = _complex_slope(forward, at, direction)
-        except (
-            Exception
-        ):  # of any kind: it is not our code, and the question is whether it takes complex numbers
+        except Exception:  # of any kind: the code is the user's, and cannot take complex numbers
             return False
     rough = _central_slope(forward, at, direction)
     scale = float(np.abs(rough).max(initial=0))

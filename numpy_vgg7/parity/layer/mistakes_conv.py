@@ -1,4 +1,4 @@
-"""Usual mistakes in a 3x3 convolution; rows of the dictionary in `layer_mistakes.py`."""
+"""Usual mistakes in a 3x3 convolution; rows of the dictionary in `mistakes.py`."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from numpy_vgg7 import functional as F
 from numpy_vgg7.functional import Array
-from numpy_vgg7.parity.layer_trials import Trial
+from numpy_vgg7.parity.layer.trials import Trial
 
 Formula = Callable[[Trial], Array]
 SURROUND = ((0, 0), (0, 0), (1, 1), (1, 1))
@@ -179,9 +179,8 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
         ),
         ("the bias is added along the last axis instead of the channels", lambda t: _plain(t) + t.b),
         ("the padding reflects the image instead of being zero", _padded_by("reflect")),
-        ("the padding repeats the edge instead of being zero", _padded_by("edge")),
+        ("the padding repeats the edge instead of being zero (edge or symmetric)", _padded_by("edge")),
         ("the padding wraps around instead of being zero", _padded_by("wrap")),
-        ("the padding mirrors the image with its edge instead of being zero", _padded_by("symmetric")),
         (
             "the padding is 1 instead of 0",
             lambda t: _out(t, padded=np.pad(t.x, SURROUND, constant_values=1)),
@@ -218,6 +217,7 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
         ("the first tap is skipped", lambda t: _out(t, t.w - _one_tap(t, 0, 0))),
         ("the taps of the last row are skipped", lambda t: _out(t, t.w * _rows(slice(0, 2)))),
         ("the taps of the last column are skipped", lambda t: _out(t, t.w * _rows(slice(0, 2)).T)),
+        ("a ReLU is applied before the bias is added", lambda t: F.relu(_plain(t)) + t.b[:, None, None]),
         ("a ReLU is applied to the output", lambda t: F.relu(_out(t))),
     ],
     ("conv2d", "x"): [
@@ -350,6 +350,13 @@ TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
 }
 
 FITTED: dict[tuple[str, str], list[tuple[str, Formula, Formula]]] = {
+    ("conv2d", "x"): [
+        (
+            "the weight was updated before: {c} times its gradient is added to it",
+            _d_x,
+            lambda t: _d_x(t, _d_w(t)),
+        )
+    ],
     ("conv2d", "out"): [
         ("the bias is added {c} times", _plain, lambda t: np.broadcast_to(t.b[:, None, None], t.d_out.shape)),
     ],

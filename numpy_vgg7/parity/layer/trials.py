@@ -10,6 +10,7 @@ from numpy_vgg7.errors import LayerError
 from numpy_vgg7.functional import Array, Arrays, Labels
 
 ELEMENTWISE = ("relu", "tanh", "arctan")
+LOUD = 5  # the number of the trial with a large upstream gradient
 LIKES = ("conv2d", "avg_pool2d", "linear", *ELEMENTWISE, "softmax_cross_entropy")
 
 
@@ -39,8 +40,8 @@ class Trial:
     @property
     def w(self) -> Array:
         """The weight in PyTorch's layout."""
-        weight: Array = self.params[self.roles["weight"]]
-        return weight.T if self.in_out else weight
+        weight = self.params[self.roles["weight"]]
+        return np.asarray(weight.T if self.in_out else weight)
 
     @property
     def b(self) -> Array:
@@ -51,13 +52,13 @@ class Trial:
     @property
     def labels(self) -> Labels:
         """Class indices, (N,)."""
-        labels: Labels = self.params[self.roles["labels"]]
-        return np.asarray(labels.argmax(axis=1)) if labels.ndim == 2 else labels
+        labels = self.params[self.roles["labels"]]
+        return np.asarray(labels.argmax(axis=1) if labels.ndim == 2 else labels)
 
     @property
     def one_hot(self) -> Array:
         """1 at the label of each row, else 0: (N, K)."""
-        return (np.arange(self.x.shape[1]) == self.labels[:, None]).astype(np.float64)
+        return np.asarray(np.arange(self.x.shape[1]) == self.labels[:, None], dtype=np.float64)
 
     @property
     def n(self) -> int:
@@ -157,7 +158,8 @@ def trials(given: Trial, dtype: np.dtype, seed: int) -> list[Trial]:
             made.append(replace(given, x=large.reshape(shape)))
     for index, trial in enumerate(made):
         if like not in (None, "softmax_cross_entropy"):
-            made[index] = replace(trial, d_out=rng.standard_normal(out_shape(trial)))
+            size = 100 if index == LOUD else 1  # large gradients show that they are cut off
+            made[index] = replace(trial, d_out=size * rng.standard_normal(out_shape(trial)))
         made[index] = _rounded(made[index], dtype)
     return made
 
@@ -252,8 +254,11 @@ def _logits(given: Trial, shape: tuple[int, ...], rng: np.random.Generator) -> T
 
 
 def _spread_out(trial: Trial) -> Trial:
-    """Logits of some tens, whose small probabilities show what is added to them."""
-    return replace(trial, x=4 * trial.x)
+    """Logits of some tens: probabilities down to exp(-30) show what is added to them, or a limit."""
+    x = 4 * trial.x
+    for row, below in enumerate((30, 20, 10)):
+        x[row, trial.labels[row]] = x[row].max() - below
+    return replace(trial, x=x)
 
 
 def _extreme_logits(given: Trial, rng: np.random.Generator) -> Iterator[Trial]:

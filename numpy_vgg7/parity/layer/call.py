@@ -10,7 +10,7 @@ import numpy as np
 
 from numpy_vgg7.errors import LayerError
 from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.parity.layer_trials import Trial
+from numpy_vgg7.parity.layer.trials import Trial
 
 # What an argument of a backward pass is, by its name. The names of parameters come first.
 NAMES = {
@@ -88,7 +88,12 @@ class Layer:
                 known = {**passed, "x": passed.get("x", given["x"]), "out": result}
                 known |= {name: passed.get(name, given[name]) for name in trial.params}
                 arguments = self._arguments(trial, known, cache, cached)
+                saved = [(array, array.copy()) for array in _arrays(cache)]
                 answer = self.backward(*arguments)
+                if any(not np.array_equal(array, copy, equal_nan=True) for array, copy in saved):
+                    run.impure.append(
+                        (place, "", "changes the cache in place, so that a second call is wrong")
+                    )
                 gradients = self._named(answer, {"x": trial.x, **trial.params}, trial.like is None)
                 run.returned |= gradients
                 self._watch(run, place, gradients, passed, {"d_out": d_out, **values})
@@ -183,6 +188,18 @@ def _split(result: Any) -> tuple[Any, Any, bool]:
     if isinstance(result, (tuple, list)) and len(result) >= 2:
         return result[0], (result[1] if len(result) == 2 else tuple(result[1:])), True
     return result, None, False
+
+
+def _arrays(cache: Any) -> list[Array]:
+    """The arrays of numbers in a cache."""
+    if isinstance(cache, np.ndarray):
+        return [cache] if cache.dtype.kind in "fiub" else []
+    parts = cache.values() if isinstance(cache, Mapping) else cache
+    return (
+        [array for part in parts for array in _arrays(part)]
+        if isinstance(cache, (Mapping, tuple, list))
+        else []
+    )
 
 
 def _check_numbers(array: Any, name: str) -> None:

@@ -13,9 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from numpy_vgg7.functional import Array
-from numpy_vgg7.parity import layer_mistakes_conv, layer_mistakes_loss, layer_mistakes_simple
-from numpy_vgg7.parity.layer_trials import Trial
-from numpy_vgg7.parity.layer_truth import definition
+from numpy_vgg7.parity.layer import (
+    mistakes_activations,
+    mistakes_conv,
+    mistakes_loss,
+    mistakes_simple,
+)
+from numpy_vgg7.parity.layer.trials import Trial
+from numpy_vgg7.parity.layer.truth import definition
 
 Formula = Callable[[Trial], Array]
 
@@ -29,14 +34,16 @@ class Mistake(NamedTuple):
 
 
 TABLES: dict[tuple[str, str], list[tuple[str, Formula]]] = {
-    **layer_mistakes_conv.TABLES,
-    **layer_mistakes_simple.TABLES,
-    **layer_mistakes_loss.TABLES,
+    **mistakes_conv.TABLES,
+    **mistakes_simple.TABLES,
+    **mistakes_activations.TABLES,
+    **mistakes_loss.TABLES,
 }
 FITTED: dict[tuple[str, str], list[tuple[str, Formula, Formula]]] = {
-    **layer_mistakes_conv.FITTED,
-    **layer_mistakes_simple.FITTED,
-    **layer_mistakes_loss.FITTED,
+    **mistakes_conv.FITTED,
+    **mistakes_simple.FITTED,
+    **mistakes_activations.FITTED,
+    **mistakes_loss.FITTED,
 }
 
 NO_UPSTREAM = "the upstream gradient is not multiplied: d_out has no effect"
@@ -49,6 +56,8 @@ def mistakes(like: str, tensor: str) -> Iterator[Mistake]:
     yield from _factors(like, tensor)
     yield from _samples(like, tensor)
     if tensor != "out" and like != "softmax_cross_entropy":
+        for words, change in _UPSTREAM:
+            yield Mistake(words, partial(_with_upstream, tensor=tensor, change=change))
         yield Mistake(NO_UPSTREAM, lambda t: definition(_with_ones(t))[tensor])
     if tensor == "bias":
         yield from _bias_axes(like)
@@ -66,6 +75,19 @@ def mistakes(like: str, tensor: str) -> Iterator[Mistake]:
 
 def _with_ones(trial: Trial) -> Trial:
     return replace(trial, d_out=np.ones_like(trial.d_out))
+
+
+# What is done to d_out before it is used.
+_UPSTREAM: list[tuple[str, Callable[[Array], Array]]] = [
+    ("the absolute value of d_out is used", np.abs),
+    ("negative elements of d_out are dropped", lambda d_out: np.maximum(d_out, 0)),
+    ("the sign of d_out is used", np.sign),
+    ("d_out is squared", np.square),
+]
+
+
+def _with_upstream(trial: Trial, tensor: str, change: Callable[[Array], Array]) -> Array:
+    return definition(replace(trial, d_out=change(trial.d_out)))[tensor]
 
 
 # Factors with a reason: words, and the factor in a trial.
@@ -155,6 +177,17 @@ def _factors(like: str, tensor: str) -> Iterator[Mistake]:
         if not named:  # by a better reason
             yield Mistake(words, partial(_scaled, tensor=tensor, factor=partial(_constant, number=number)))
 
+    if tensor != "out":
+        limits = (0.01, 0.1, 0.5, 1.0, 5.0, 10.0)
+        for limit in limits[:3] if like == "softmax_cross_entropy" else limits:
+            yield Mistake(
+                f"cut off at -{limit:g} and {limit:g}", partial(_clipped, tensor=tensor, limit=limit)
+            )
+
+
+def _clipped(trial: Trial, tensor: str, limit: float) -> Array:
+    return definition(trial)[tensor].clip(-limit, limit)
+
 
 def _constant(trial: Trial, number: float) -> float:
     return number
@@ -219,6 +252,10 @@ def _bias_axes(like: str) -> Iterator[Mistake]:
     """Sums and means of d_out over each other set of axes."""
     ndim, right = (4, (0, 2, 3)) if like == "conv2d" else (2, (0,))
     yield Mistake("not summed: it is d_out itself", lambda t: t.d_out)
+    yield Mistake("1 everywhere", lambda t: np.ones_like(t.b))
+    kept = "and the axes of the sum are kept as axes of length 1"
+    yield Mistake(f"right, {kept}", lambda t: t.d_out.sum(axis=right, keepdims=True))
+    yield Mistake(f"averaged instead of summed, {kept}", lambda t: t.d_out.mean(axis=right, keepdims=True))
     for count in range(1, ndim + 1):
         for axes in combinations(range(ndim), count):
             for words, reduce in (("summed", np.sum), ("averaged", np.mean)):

@@ -8,12 +8,12 @@ import numpy as np
 
 from numpy_vgg7.errors import LayerError
 from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.parity.layer_call import Layer, ResultError, Run
-from numpy_vgg7.parity.layer_mistakes import Mistake
-from numpy_vgg7.parity.layer_report import Finding, LayerReport
-from numpy_vgg7.parity.layer_trials import LIKES, Trial, out_shape, trial_of, trials
-from numpy_vgg7.parity.layer_truth import OwnDerivative, definition, own_derivative, own_gradient, tolerances
-from numpy_vgg7.parity.layer_words import Evidence, description, explanations, matching
+from numpy_vgg7.parity.layer.call import Layer, ResultError, Run
+from numpy_vgg7.parity.layer.mistakes import Mistake
+from numpy_vgg7.parity.layer.report import Finding, LayerReport
+from numpy_vgg7.parity.layer.trials import LIKES, Trial, out_shape, trial_of, trials
+from numpy_vgg7.parity.layer.truth import OwnDerivative, definition, own_derivative, own_gradient, tolerances
+from numpy_vgg7.parity.layer.words import Evidence, description, explanations, matching
 
 MOST_ELEMENTS = 300  # up to which the derivative of an unknown layer is computed element by element
 
@@ -181,12 +181,12 @@ class _Session:
 
     def _of_forward(self, runs: list[Run]) -> Iterator[Finding]:
         lost = [run for run in runs if run.trial.underflow and not self._finite(run)]
-        if lost:
+        evidence = [self._evidence(run, "out", run.out, None) for run in runs if run not in lost]
+        if lost and not any(item.wrong for item in evidence):
             self.notes.append(
                 "where a probability underflows to 0 (logits of 1000 and -1000 in a row) the loss is not "
                 "finite: take the logarithm of the label's probability only, or of softmax in one step"
             )
-        evidence = [self._evidence(run, "out", run.out, None) for run in runs if run not in lost]
         yield from self._judged("forward", "out", "out", evidence)
 
     def _of_gradient(self, name: str, runs: list[Run], forward_wrong: bool) -> Iterator[Finding]:
@@ -219,10 +219,12 @@ class _Session:
     def _judged(self, place: str, shown: str, role: str, evidence: list[Evidence]) -> Iterator[Finding]:
         if not any(item.wrong for item in evidence):
             return
-        words = explanations(self.like or "", role, evidence, self.dtype)
+        # Formulas that are the same but for rounding may differ where a probability is 0.
+        clear = [item for item in evidence if np.isfinite(item.found).all() or not item.trial.underflow]
+        words = explanations(self.like or "", role, clear, self.dtype)
         if words:
             yield Finding(place, (shown,), _either(words), True)
-        elif all(_rounded_to(item.found, item) for item in evidence if item.wrong):
+        elif all(_went_through_less(item, self.dtype) for item in evidence if item.wrong):
             yield Finding(place, (shown,), "went through a dtype of lower precision", True)
         else:
             yield Finding(place, (shown,), description(evidence), False)
@@ -339,13 +341,13 @@ def _near(a: Array | None, b: Array | None, dtype: np.dtype) -> bool:
     return bool(np.allclose(a, b, rtol=0, atol=1e4 * np.finfo(dtype).eps * largest, equal_nan=True))
 
 
-def _rounded_to(found: Array, item: Evidence) -> bool:
-    """Whether numbers that are nearly right have no more digits than float16 or float32 has."""
-    if found.shape != item.truth.shape or not item.deviation <= 1e-2 * float(
-        np.abs(item.truth).max(initial=0)
-    ):
+def _went_through_less(item: Evidence, dtype: np.dtype) -> bool:
+    """Whether numbers that are nearly right have no more digits than a smaller dtype has."""
+    found, truth = item.found, item.truth
+    if found.shape != truth.shape or not item.deviation <= 1e-2 * float(np.abs(truth).max(initial=0)):
         return False
-    return any(np.array_equal(found.astype(d).astype(np.float64), found) for d in (np.float16, np.float32))
+    smaller = [name for name in (np.float16, np.float32) if np.dtype(name).itemsize < dtype.itemsize]
+    return any(np.array_equal(found.astype(name).astype(np.float64), found) for name in smaller)
 
 
 def _either(words: list[str]) -> str:
