@@ -15,6 +15,7 @@ from numpy_vgg7.errors import MissingDependencyError
 from numpy_vgg7.model import VGG7
 
 if TYPE_CHECKING:
+    from numpy_vgg7.parity.forward import ForwardReference
     from numpy_vgg7.weights import Origin
 
 screen = Console(highlight=False)  # results
@@ -105,14 +106,17 @@ def threads(model: VGG7 | None, count: int) -> Iterator[None]:
 
 
 @contextmanager
-def extra(purpose: str, package: str, name: str) -> Iterator[None]:
-    """Raise MissingDependencyError where a block finds no `package`, which has an extra of the same name."""
+def extra(purpose: str, package: str, name: str, extra: str | None = None) -> Iterator[None]:
+    """Raise MissingDependencyError where a block finds no `package`.
+
+    `extra` is the extra that contains it; by default it has the name of the package.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        fix = f"install it: pip install 'numpy-vgg7[{package}]'"
+        fix = f"install it: pip install 'numpy-vgg7[{extra or package}]'"
         raise MissingDependencyError(purpose, name, f"no package {package}", fix) from error
 
 
@@ -124,6 +128,16 @@ def pytorch(purpose: str) -> AbstractContextManager[None]:
 def jax(purpose: str) -> AbstractContextManager[None]:
     """Raise MissingDependencyError where a block that imports jax_ref finds no JAX."""
     return extra(purpose, "jax", "JAX")
+
+
+def onnx_programs() -> "tuple[tuple[ForwardReference, ...], tuple[str, ...]]":
+    """References that run the network as an ONNX graph, or a line that says why there are none."""
+    try:
+        with extra("parity run", "onnx", "ONNX"), extra("parity run", "onnxruntime", "ONNX Runtime", "onnx"):
+            from onnx_ref import PROGRAMS
+    except MissingDependencyError as error:
+        return (), (f"not compared with {error.expected}: {error.found} ({error.fix})",)
+    return PROGRAMS, ()
 
 
 def require_matplotlib(purpose: str) -> None:

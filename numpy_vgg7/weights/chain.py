@@ -35,8 +35,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Described:
-    """The tensors of a file that contains its layers, by VGG7's names, and what it says of them.
+    """The tensors of a file that contains its layers, in PyTorch's layout, and what it says of them.
 
+    flatten: the order before fc5, chw or hwc. layout: of the program that wrote it, one of `LAYOUTS`.
     image_size is None where it is not fixed. `steps` has a line for each step that was taken to read it.
     """
 
@@ -45,6 +46,7 @@ class Described:
     flatten: str
     image_size: int | None = None
     steps: tuple[str, ...] = ()
+    layout: str = "pytorch"
 
 
 def lacks(source: str, feature: str, found: str, fix: str = "train a VGG7 instead") -> WeightsError:

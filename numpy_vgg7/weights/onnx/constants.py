@@ -13,16 +13,7 @@ LONGEST = 64  # elements of a shape; no weights are gathered or concatenated
 Inputs = list[NDArray[Any]]
 
 
-def evaluate(node: Node, inputs: Inputs) -> NDArray[Any]:
-    """The output of an operator whose inputs are constants. Raises ValueError if it is not known."""
-    if node.op == "Constant":
-        return _constant(node)
-    if node.op not in _FUNCTIONS:
-        raise ValueError(f"{node.op} of constants")
-    return _FUNCTIONS[node.op](node, inputs)
-
-
-def _constant(node: Node) -> NDArray[Any]:
+def _constant(node: Node, _inputs: Inputs) -> NDArray[Any]:
     ((kind, value),) = node.attributes.items()
     if kind not in ("value", "value_int", "value_ints", "value_float"):
         raise ValueError(f"a Constant with {kind}")
@@ -89,8 +80,9 @@ def _slice(_node: Node, inputs: Inputs) -> NDArray[Any]:
     return np.array(integers(inputs[0])[start:end:step], np.int64)
 
 
-_FUNCTIONS: dict[str, Callable[[Node, Inputs], NDArray[Any]]] = {
-    "Identity": lambda _node, inputs: inputs[0],
+# Operators whose inputs are constants. They raise ValueError where they are not what exporters write.
+FUNCTIONS: dict[str, Callable[[Node, Inputs], NDArray[Any]]] = {
+    "Constant": _constant, "Identity": lambda _node, inputs: inputs[0],
     "Transpose": _transpose, "Reshape": _reshape, "Unsqueeze": _unsqueeze, "Squeeze": _squeeze,
     "Cast": _cast, "Gather": _gather, "Concat": _concat, "Slice": _slice,
 }  # fmt: skip

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numpy_vgg7.errors import WeightsError
 from numpy_vgg7.weights.chain import Described, Step, described, lacks
-from numpy_vgg7.weights.onnx.constants import Inputs, axes_of, evaluate, integers
+from numpy_vgg7.weights.onnx.constants import FUNCTIONS, Inputs, axes_of, integers
 from numpy_vgg7.weights.onnx.messages import Model, Node
 from numpy_vgg7.weights.tensors import Tensors
 
@@ -45,7 +46,6 @@ class Data:
 
     axes: str
     shape: tuple[int | None, ...]
-    flatten: str = ""
 
     @property
     def channel_axis(self) -> int:
@@ -97,7 +97,9 @@ class _Walk:
         if node.op == "Shape" and names and names[0] in self.data:
             self._constant(node, self._shape(node, self.data[names[0]]))
         elif not any(name in self.data for name in names):
-            self._constant(node, evaluate(node, [self.constants[name] for name in names]))
+            if node.op not in FUNCTIONS:
+                raise self._unknown(node)
+            self._constant(node, FUNCTIONS[node.op](node, [self.constants[name] for name in names]))
         else:
             self._layer(node, names)
 
@@ -108,10 +110,15 @@ class _Walk:
         lines = [f"{line}: {', '.join(names)}" for line, names in self.lines.items()]
         return described(self.chain, self.size, lines, self.source)
 
+    def _once(self, name: str) -> None:
+        if name in self.constants or name in self.data:
+            raise ValueError(f"{name} is computed twice")
+
     def _constant(self, node: Node, value: NDArray[Any]) -> None:
         self.budget -= value.nbytes
         if self.budget < 0:
             raise ValueError("more constants than fit in the file")
+        self._once(node.outputs[0])
         self.constants[node.outputs[0]] = value
 
     def _shape(self, node: Node, data: Data) -> NDArray[Any]:
@@ -140,12 +147,14 @@ class _Walk:
                 raise lacks(self.source, f"{node.op} of a constant and data", " and ".join(names))
             data = _HANDLERS[node.op](self, node, self.data[self.current], rest)
         else:
-            fix = FOLDS if "ormalization" in node.op else "train a VGG7 instead"
-            raise lacks(self.source, FEATURES.get(node.op, f"operator {node.op}"), node.op, fix)
+            raise self._unknown(node)
         self.current = node.outputs[0]
-        if self.current in self.constants or self.current in self.data:
-            raise ValueError(f"{self.current} is computed twice")
+        self._once(self.current)
         self.data[self.current] = data
+
+    def _unknown(self, node: Node) -> WeightsError:
+        fix = FOLDS if "ormalization" in node.op else "train a VGG7 instead"
+        return lacks(self.source, FEATURES.get(node.op, f"operator {node.op}"), node.op, fix)
 
     def _simple(self, node: Node) -> Data:
         data, kind = self.data[self.current], SIMPLE[node.op]
@@ -166,6 +175,8 @@ class _Walk:
         groups = node.attributes.get("group", 1)
         if type(groups) is not int or groups < 1:
             raise ValueError(f"{groups} groups")
+        if node.attributes.get("kernel_shape", (3, 3)) != (3, 3):
+            raise ValueError(f"kernel_shape {node.attributes['kernel_shape']}")
         for name, one, feature in (
             ("strides", (1, 1), "convolutions with a stride"),
             ("dilations", (1, 1), "dilated convolutions"),
@@ -182,7 +193,7 @@ class _Walk:
             if (channels or 1) > 1 or groups * weight.shape[1] > 1:
                 feature = "images with several channels (VGG7 takes grey ones)"
                 raise lacks(self.source, feature, f"Conv weight {weight.shape}")
-            if data.shape[2] != data.shape[3]:
+            if None not in data.shape[2:] and data.shape[2] != data.shape[3]:
                 raise lacks(self.source, "images that are not square", f"{data.shape[2]}x{data.shape[3]}")
         elif channels is not None and channels != groups * weight.shape[1]:
             raise ValueError(f"Conv of {channels} channels with weight {weight.shape}")
@@ -243,14 +254,15 @@ class _Walk:
         if flatten is None:
             raise lacks(self.source, f"flatten in the order {data.axes[1:]}", data.axes)
         self.chain.append(Step("flatten", flatten=flatten))
-        lengths = [n for n in data.shape[1:] if n is not None]
-        count = prod(lengths) if len(lengths) == 3 else None
-        return Data("NF", (0, count))
+        return Data("NF", (0, _count(data.shape[1:])))
 
     def _reshape(self, node: Node, data: Data, rest: Inputs) -> Data:
         shape = integers(rest[0])
         if not self.chain and len(shape) == 4:
-            return _images((0, *(n if n > 0 else None for n in shape[1:])), self.source)
+            images = _images((0, *(n if n > 0 else None for n in shape[1:])), self.source)
+            before, after = data.shape[1:], images.shape[1:]
+            if None in before or None in after or _count(before) == _count(after):
+                return images
         batch = len(shape) == 2 and shape[0] in (0, -1, self.batch)
         flat = self._flat(data) if batch else data
         # A batch of -1 is that of the images only if all features are together.
@@ -278,7 +290,7 @@ class _Walk:
 
     def _same(self, node: Node, data: Data, rest: Inputs) -> Data:
         """Identity, and Dropout, which does nothing outside of training."""
-        if node.op == "Dropout" and len(rest) > 1 and rest[1].any():
+        if any(flag.dtype == bool and flag.any() for flag in rest):
             raise lacks(self.source, "Dropout outside of training", "training_mode")
         return data
 
@@ -290,6 +302,10 @@ class _Walk:
     def _require(self, data: Data, node: Node, axes: str) -> None:
         if data.axes != axes:
             raise lacks(self.source, f"{node.op} of {data.axes}", f"{node.op} of {data.axes}, not {axes}")
+
+
+def _count(shape: tuple[int | None, ...]) -> int | None:
+    return None if None in shape else prod(n for n in shape if n is not None)
 
 
 def _images(shape: tuple[int | None, ...], source: str) -> Data:
