@@ -106,17 +106,17 @@ def threads(model: VGG7 | None, count: int) -> Iterator[None]:
 
 
 @contextmanager
-def extra(purpose: str, package: str, name: str, extra: str | None = None) -> Iterator[None]:
+def extra(purpose: str, package: str, name: str, of: str | None = None) -> Iterator[None]:
     """Raise MissingDependencyError where a block finds no `package`.
 
-    `extra` is the extra that contains it; by default it has the name of the package.
+    `of` is the extra that contains it; by default it has the name of the package.
     """
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        fix = f"install it: pip install 'numpy-vgg7[{extra or package}]'"
+        fix = f"install it: pip install 'numpy-vgg7[{of or package}]'"
         raise MissingDependencyError(purpose, name, f"no package {package}", fix) from error
 
 
@@ -148,18 +148,23 @@ def require_matplotlib(purpose: str) -> None:
 
 
 def writers(path: Path) -> dict[str, Any]:
-    """The table of writers, with PyTorch's format if `path` has its suffix.
+    """The table of writers, with PyTorch's or Keras' format if `path` has its suffix.
 
     Raises WeightsError on an unknown suffix.
     """
     from numpy_vgg7.weights.formats import WRITERS, by_suffix
 
-    by_suffix(path, {**WRITERS, ".pt": None, ".pth": None})
-    if path.suffix not in (".pt", ".pth"):
-        return dict(WRITERS)
-    with pytorch(f"{path}"):
-        from torch_ref.weights import write_pt
-    return {**WRITERS, path.suffix: write_pt}
+    by_suffix(path, {**WRITERS, ".pt": None, ".pth": None, ".keras": None, ".h5": None})
+    writers: dict[str, Any] = dict(WRITERS)
+    if path.suffix in (".pt", ".pth"):
+        with pytorch(f"{path}"):
+            from torch_ref.weights import write_pt
+        writers[path.suffix] = write_pt
+    elif path.suffix in (".keras", ".h5"):
+        with pytorch(f"{path}"), extra(f"{path}", "keras", "Keras"):
+            from keras_ref import write_keras
+        writers[path.suffix] = write_keras
+    return writers
 
 
 def read_weights(path: Path, origin: "Origin | None" = None) -> VGG7:

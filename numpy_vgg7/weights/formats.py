@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from numpy_vgg7.errors import WeightsError
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.weights.keras_files import read_h5, read_keras
 from numpy_vgg7.weights.npz import read_npz, write_npz
 from numpy_vgg7.weights.onnx.file import read_onnx, write_onnx
 from numpy_vgg7.weights.pytorch import read_pt
@@ -24,9 +25,9 @@ Reader = Callable[[Path], tuple[Any, str | None]]
 Writer = Callable[[Path, Tensors, str], None]
 READERS: dict[str, Reader] = {
     ".safetensors": read_safetensors, ".npz": read_npz, ".pt": read_pt, ".pth": read_pt,
-    ".onnx": read_onnx,
+    ".onnx": read_onnx, ".keras": read_keras, ".h5": read_h5,
 }  # fmt: skip
-# torch_ref writes .pt and .pth.
+# torch_ref writes .pt and .pth, keras_ref .keras and .weights.h5.
 WRITERS: dict[str, Writer] = {".safetensors": write_safetensors, ".npz": write_npz, ".onnx": write_onnx}
 
 

@@ -80,9 +80,16 @@ def _slice(_node: Node, inputs: Inputs) -> NDArray[Any]:
     return np.array(integers(inputs[0])[start:end:step], np.int64)
 
 
+def _mul(_node: Node, inputs: Inputs) -> NDArray[Any]:
+    a, b = (integers(part) for part in inputs)
+    if 0 in a + b:
+        raise ValueError("a product with the size of the batch")
+    return np.multiply(inputs[0], inputs[1])
+
+
 # Operators whose inputs are constants. They raise ValueError where they are not what exporters write.
 FUNCTIONS: dict[str, Callable[[Node, Inputs], NDArray[Any]]] = {
     "Constant": _constant, "Identity": lambda _node, inputs: inputs[0],
     "Transpose": _transpose, "Reshape": _reshape, "Unsqueeze": _unsqueeze, "Squeeze": _squeeze,
-    "Cast": _cast, "Gather": _gather, "Concat": _concat, "Slice": _slice,
+    "Cast": _cast, "Gather": _gather, "Concat": _concat, "Slice": _slice, "Mul": _mul,
 }  # fmt: skip
