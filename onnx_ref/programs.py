@@ -25,16 +25,14 @@ def _values(run: Callable[[bytes, Array], list[Array]]) -> Callable[[VGG7, Array
 
 
 def _evaluator(graph: bytes, images: Array) -> list[Array]:
-    found: list[Array] = ReferenceEvaluator(onnx.load_model_from_string(graph)).run(None, {"images": images})
-    return found
+    return list(ReferenceEvaluator(onnx.load_model_from_string(graph)).run(None, {"images": images}))
 
 
 def _runtime(graph: bytes, images: Array) -> list[Array]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    found: list[Array] = session.run(None, {"images": images})
-    return found
+    return list(session.run(None, {"images": images}))
 
 
 # ONNX Runtime has no convolution in float64.

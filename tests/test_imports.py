@@ -25,12 +25,17 @@ ORDER = [
 ]
 DEFINITION = {"functional", "network", "optim"}
 # Imports inside a function, at the time of the call.
-LAZY = {("model", "weights"), ("cli", "torch_ref"), ("cli", "jax_ref"), ("cli", "onnx_ref"), ("cli", "keras_ref"), ("parity", "torch_ref")}
+LAZY = {
+    ("model", "weights"),
+    ("cli", "torch_ref"),
+    ("cli", "jax_ref"),
+    ("cli", "onnx_ref"),
+    ("cli", "keras_ref"),
+    ("parity", "torch_ref"),
+}
 
 # Packages that only those which compare with them, or write their files, import.
-OTHERS = {
-    "torch": "torch_ref", "jax": "jax_ref", "onnx": "onnx_ref", "onnxruntime": "onnx_ref", "keras": "keras_ref",
-}  # fmt: skip
+OTHERS = {name: f"{name}_ref" for name in ("torch", "jax", "onnx", "keras")} | {"onnxruntime": "onnx_ref"}
 
 FILES = sorted((ROOT / "numpy_vgg7").rglob("*.py"))
 

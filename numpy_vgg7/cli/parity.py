@@ -61,8 +61,8 @@ def run(
     """Compare every activation, gradient and updated parameter with PyTorch's.
 
     In float64, where a difference is a bug; in float32, where it is rounding; and with derivatives by
-    complex steps. The definition of the network is compared as well, and the forward pass with ONNX's reference
-    evaluator and ONNX Runtime where they are installed. Exit code 4 on a mismatch.
+    complex steps. The definition of the network is compared as well; and, where they are installed, ONNX's
+    reference evaluator and ONNX Runtime run the forward pass. Exit code 4 on a mismatch.
     """
     with options.pytorch("parity run"):
         from torch_ref.trace import trace as reference

@@ -47,7 +47,7 @@ class Report:
 
     @property
     def other_failures(self) -> list[str]:
-        """Tensors out of bounds in float32, by the complex step, in the definition, or by other references."""
+        """Tensors out of bounds in float32, by the complex step, in the definition, or by `forward`."""
         definition = self.definition.tensors if self.definition else ()
         rounding = [f"{found.name} (float32)" for found in self.rounding if not found.passed]
         failed = {found.name for found in self.comparison.tensors if not found.passed}

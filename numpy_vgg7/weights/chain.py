@@ -1,7 +1,8 @@
-"""Files that contain the layers themselves, not only weights (ONNX, Keras): is the chain of layers a VGG7's?"""
+"""Files that contain the layers themselves, not only weights (ONNX, Keras): are they those of a VGG7?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ ORDER = ("conv", "conv", "pool", "conv", "conv", "pool", "flatten", "fc", "fc", 
 NAMES = ("conv1", "conv2", "", "conv3", "conv4", "", "", "fc5", "fc6", "fc7")
 ENDS = ("softmax", "log-softmax")
 IN_WORDS = {
-    "conv": "convolution", "pool": "average pooling", "fc": "fully connected", "arctan": "arctan",
+    "conv": "convolution", "pool": "average pooling", "fc": "fully connected",
 }  # fmt: skip
 
 
@@ -54,20 +55,17 @@ def lacks(source: str, feature: str, found: str, fix: str = "train a VGG7 instea
     return WeightsError(source, f"the layers of a VGG7, which has no {feature}", found, fix)
 
 
-def described(
-    chain: Sequence[Step], image_size: int | None, steps: Sequence[str], source: str
-) -> Described:
+def described(chain: Sequence[Step], image_size: int | None, steps: Sequence[str], source: str) -> Described:
     """The VGG7 that a chain of layers is. Raises WeightsError if it is none."""
     kinds = [step.kind for step in chain]
     lines = list(steps)
     if kinds and kinds[-1] in ENDS:
         lines.append(f"left out the {kinds[-1]} at the end: the outputs are the logits before it")
         chain, kinds = chain[:-1], kinds[:-1]
-    for before, kind in zip(kinds, kinds[1:], strict=False):
-        if kind in ACTIVATIONS and before in ("pool", "flatten"):
-            raise lacks(source, "activations after the pooling", _words(kinds))
-        if kind in ACTIVATIONS and before in ACTIVATIONS:
-            raise lacks(source, "two activations in a row", _words(kinds))
+    for before, kind in pairwise(["images", *kinds]):
+        if kind in ACTIVATIONS and before not in ("conv", "fc"):
+            feature = f"{kind} after {IN_WORDS.get(before, before)}"
+            raise lacks(source, feature, _words(kinds))
     if tuple(kind for kind in kinds if kind not in ACTIVATIONS) != ORDER:
         expected = f"the layers of a VGG7, {_words(ORDER)}, each with an activation or none"
         raise WeightsError(source, expected, _words(kinds), "train a VGG7 instead")

@@ -26,7 +26,10 @@ _KEYS = ("kernel", "bias")
 _MOST_LAYERS = 1000
 
 # What damaged files raise in h5py, and in the reading of a configuration.
-_ERRORS = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, RecursionError)
+_ERRORS = (
+    OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, OverflowError,
+    RecursionError, MemoryError,
+)  # fmt: skip
 
 
 def read_keras(path: Path) -> tuple[Described, None]:
@@ -91,5 +94,3 @@ def _array(dataset: Any, size: int) -> NDArray[Any]:
     if claimed > size or claimed != dataset.id.get_storage_size():
         raise ValueError(f"shape {dataset.shape} does not fit {dataset.id.get_storage_size():,} bytes")
     return np.asarray(dataset[()])
-
-

@@ -1,7 +1,9 @@
 """The layers of a Keras model, from the configuration that it is saved with."""
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from numpy_vgg7.errors import WeightsError
@@ -82,13 +84,13 @@ def read_layers(model: Any, weights: Weights, source: str) -> Described:
             chain.append(Step(FUNCTIONS[kind]))
         elif kind not in INACTIVE:
             raise lacks(source, FEATURES.get(kind, f"layer {kind[:80]}"), kind[:80])
-    found = described(chain, size, [], source)
-    return Described(found.tensors, found.activations, "hwc", size, found.steps, "keras")
+    outputs = np.ravel(np.array(model["config"].get("output_layers", before), dtype=object))
+    if before not in outputs or sum(isinstance(name, str) for name in outputs) != 1:
+        raise lacks(source, "other outputs than the last layer's", f"outputs {outputs.tolist()}")
+    return replace(described(chain, size, [], source), layout="keras")
 
 
-def _with_weights(
-    kind: str, config: dict[str, Any], arrays: list[NDArray[Any]], source: str
-) -> list[Step]:
+def _with_weights(kind: str, config: dict[str, Any], arrays: list[NDArray[Any]], source: str) -> list[Step]:
     count = 2 if config["use_bias"] else 1
     dimensions = 4 if kind == "Conv2D" else 2
     if len(arrays) != count or arrays[0].ndim != dimensions:

@@ -67,7 +67,7 @@ def _gather(node: Node, inputs: Inputs) -> NDArray[Any]:
     shape = np.array(integers(inputs[0]))
     if inputs[1].ndim > 1:
         raise ValueError("a Gather of several axes")
-    return shape[np.array(integers(inputs[1])).reshape(inputs[1].shape)]
+    return np.asarray(shape[np.array(integers(inputs[1])).reshape(inputs[1].shape)])
 
 
 def _concat(_node: Node, inputs: Inputs) -> NDArray[Any]:
@@ -84,7 +84,7 @@ def _mul(_node: Node, inputs: Inputs) -> NDArray[Any]:
     a, b = (integers(part) for part in inputs)
     if 0 in a + b:
         raise ValueError("a product with the size of the batch")
-    return np.multiply(inputs[0], inputs[1])
+    return np.asarray(inputs[0] * inputs[1])
 
 
 # Operators whose inputs are constants. They raise ValueError where they are not what exporters write.

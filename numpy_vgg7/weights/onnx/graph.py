@@ -140,11 +140,9 @@ class _Walk:
         if node.op in SIMPLE:
             data = self._simple(node)
         elif node.op in _HANDLERS:
-            rest = [self.constants[name] for name in node.inputs[1:] if name]
-            if names[0] != self.current and node.op == "Add":  # in either order
-                rest = [self.constants[names[0]]]
-            elif names[0] != self.current:
+            if names[0] != self.current and node.op != "Add":  # which has either order
                 raise lacks(self.source, f"{node.op} of a constant and data", " and ".join(names))
+            rest = [self.constants[name] for name in names if name != self.current]
             data = _HANDLERS[node.op](self, node, self.data[self.current], rest)
         else:
             raise self._unknown(node)

@@ -4,7 +4,7 @@ See https://protobuf.dev/programming-guides/encoding. Nothing is copied when a m
 integer or a view of the file, so a file cannot claim memory that it does not contain.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class Message:
 
     def integer(self, number: int, default: int = 0) -> int:
         """The last value of an integer field."""
-        return ([default] + self.integers(number))[-1]
+        return [default, *self.integers(number)][-1]
 
     def integers(self, number: int) -> list[int]:
         """All values of an integer field; several may be packed in one."""
@@ -69,7 +69,7 @@ class Message:
 
     def content(self, number: int) -> memoryview:
         """The last value of a field of bytes; empty if there is none."""
-        return ([memoryview(b""), *self._views(number)])[-1]
+        return [memoryview(b""), *self._views(number)][-1]
 
     def text(self, number: int) -> str:
         """The last value of a text field."""
@@ -116,7 +116,7 @@ def _signed(value: int) -> int:
     return value - 2**64 if value >= 2**63 else value
 
 
-def encode(fields: dict[int, Value | Sequence[Value]]) -> bytes:
+def encode(fields: Mapping[int, Value | Sequence[Value]]) -> bytes:
     """The bytes of a message. A sequence is a field that is repeated."""
     parts = []
     for number, values in fields.items():
