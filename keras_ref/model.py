@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,10 @@ def write_keras(path: Path, tensors: Tensors, metadata: str) -> None:
     if ending is None:
         raise WeightsError(str(path), "a name ending in .weights.h5", path.name, "rename the file")
     config = VGG7Config.from_json(json.dumps(json.loads(metadata)["config"]))
-    model = to_keras(config, tensors)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # NumPy's, about what Keras' own variables do on PyTorch.
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        model = to_keras(config, tensors)
         written = Path(folder) / f"w{ending}"
         (model.save if ending == ".keras" else model.save_weights)(written)
         write_bytes(path, written.read_bytes())

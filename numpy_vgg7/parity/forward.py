@@ -12,7 +12,7 @@ from numpy_vgg7.network import Layers
 from numpy_vgg7.parity.case import Case
 from numpy_vgg7.parity.tolerances import FORWARD32, LANE64
 
-IMAGES = 5  # of the batch: ONNX's evaluator takes its time, and the images of a batch are independent
+IMAGES = 2  # of the batch: ONNX's evaluator takes its time, and the images of a batch are independent
 
 BOUNDS = {"float64": LANE64, "float32": FORWARD32}
 
