@@ -29,7 +29,6 @@ from numpy_vgg7.parity.case_file import KEY, CaseFile, find_case, read_case, wri
 from numpy_vgg7.parity.html import as_html
 from numpy_vgg7.parity.report import as_table, check_json, summary
 from numpy_vgg7.parity.second import second_case
-from numpy_vgg7.weights.state_dict import read_pt_tensors
 
 CONFIG = VGG7Config(image_size=8, classes=3, channels=(3, 4, 3, 4), hidden=(4, 5))
 # Anything in place of a number, a list or a name in JSON.
@@ -187,7 +186,7 @@ def judge(folder: Path, name: str) -> str:
     with suppress(VGG7Error):
         find_case(file)
     try:
-        candidate = read_candidate(file, {".pt": read_pt_tensors})
+        candidate = read_candidate(file)
         report = check(read_case(folder / "case.safetensors"), candidate)
     except VGG7Error as error:
         return "refused" if "\n" not in str(error) else "SEVERAL LINES"

@@ -5,11 +5,16 @@ import json
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
+from torch import nn
 
 from numpy_vgg7 import VGG7, VGG7Config, VGG7Error
+from numpy_vgg7.config import PRESETS
 from numpy_vgg7.parity.case import random_model
 from numpy_vgg7.weights import formats, read_foreign, save
 from numpy_vgg7.weights.record import KEY
+from torch_ref import from_torch
+from torch_ref.weights import write_pt
 
 # fc6 is square, so that a transposed one has the right shape.
 CONFIG = VGG7Config(image_size=8, channels=(2, 2, 4, 4), hidden=(6, 6))
@@ -33,26 +38,30 @@ def rewrite(path, change):
     path.write_bytes(safetensors.numpy.save(tensors, metadata={KEY: metadata}))
 
 
+SOURCES = {
+    "C-ordered": np.ascontiguousarray,
+    "Fortran-ordered": np.asfortranarray,
+    "sliced": lambda p: np.concatenate([p, p])[: len(p)][::-1][::-1],
+    "strided": lambda p: np.repeat(p, 2, axis=-1)[..., ::2],
+    "big-endian": lambda p: p.astype(p.dtype.newbyteorder(">")),
+}
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
-def test_weights_round_trip_bit_for_bit(tmp_path, suffix, dtype):
-    model = random_model(CONFIG, 3, dtype)
-    save(tmp_path / f"w{suffix}", model)
-    back, inferred = read_foreign(tmp_path / f"w{suffix}")
-    assert not inferred
-    assert back.config == model.config
-    for name, parameter in model.params.items():
-        assert back.params[name].dtype == parameter.dtype
-        assert back.params[name].tobytes() == parameter.tobytes(), name
-
-
-@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
-def test_fortran_ordered_weights_round_trip(model, tmp_path, suffix):
-    kept = {name: parameter.copy() for name, parameter in model.params.items()}
-    model.params = {name: np.asfortranarray(parameter) for name, parameter in model.params.items()}
-    save(tmp_path / f"w{suffix}", model)
-    back, _ = read_foreign(tmp_path / f"w{suffix}")
-    assert all(np.array_equal(back.params[name], kept[name]) for name in kept)
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pt"])
+def test_weights_in_any_memory_layout_round_trip_bit_for_bit(tmp_path, suffix, preset, dtype):
+    model = random_model(VGG7Config.preset(preset, image_size=8), 3, dtype)
+    kept = dict(model.params)
+    for source, change in SOURCES.items():
+        model.params = {name: change(parameter) for name, parameter in kept.items()}
+        save(tmp_path / f"w{suffix}", model, {**formats.WRITERS, ".pt": write_pt})
+        back, inferred = read_foreign(tmp_path / f"w{suffix}")
+        assert inferred == (suffix == ".pt")  # a state_dict has no metadata
+        assert back.config == model.config
+        for name, parameter in kept.items():
+            assert back.params[name].dtype == parameter.dtype, (source, name)
+            assert back.params[name].tobytes() == parameter.tobytes(), (source, name)
 
 
 def test_the_same_model_gives_the_same_bytes(model, path, tmp_path):
@@ -173,3 +182,34 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(model, path, mo
 def test_a_missing_folder_is_reported(model, tmp_path):
     with pytest.raises(VGG7Error, match="no such file"):
         model.save(tmp_path / "nowhere" / "w.safetensors")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_load_reads_what_save_writes(model, tmp_path, suffix):
+    model.save(tmp_path / f"w{suffix}")
+    found = VGG7.load(tmp_path / f"w{suffix}")
+    assert found.config == model.config
+    assert all(np.array_equal(found.params[name], p) for name, p in model.params.items())
+
+
+BAD_PARAMETERS = {
+    "a list": (lambda p: list(p.values()), "dictionary of arrays"),
+    "tensors": (lambda p: {name: torch.tensor(a) for name, a in p.items()}, "NumPy array, found Tensor"),
+    "lists": (lambda p: {name: a.tolist() for name, a in p.items()}, "NumPy array, found list"),
+    "nothing": (lambda p: {}, "conv1.weight"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_PARAMETERS)
+def test_parameters_that_are_not_arrays_by_name_are_a_weights_error(model, kind):
+    change, words = BAD_PARAMETERS[kind]
+    with pytest.raises(VGG7Error, match=words):
+        VGG7.from_params(model.config, change(model.params))
+
+
+def test_other_objects_in_place_of_a_configuration_or_module_are_a_weights_error(model):
+    with pytest.raises(VGG7Error, match="expected a VGG7Config, found dict"):
+        VGG7.from_params({}, model.params)
+    for other in (nn.Linear(2, 2), None):
+        with pytest.raises(VGG7Error, match="expected a TorchVGG7, found"):
+            from_torch(other)

@@ -16,6 +16,7 @@ from numpy_vgg7.parity.case_file import CaseFile
 from numpy_vgg7.parity.judge import check
 from numpy_vgg7.parity.run import Report
 from numpy_vgg7.weights import import_weights
+from numpy_vgg7.weights.features import require_vgg7
 from numpy_vgg7.weights.names import LAYERS, normalise
 
 BATCH = 5
@@ -36,17 +37,22 @@ def compare_module(module: nn.Module, weights: VGG7 | str | Path, seed: int = 0)
     model = weights if isinstance(weights, VGG7) else import_weights(Path(weights)).model
     case = random_case(model, BATCH, seed).astype("float64")
     reference = trace(case.model.layers, case.model.params, case.images, case.labels)
-    found = _trace(copy.deepcopy(module).double().cpu().eval(), case.images, case.labels)
+    found = _trace(
+        copy.deepcopy(module).double().cpu().eval(), case.images, case.labels, model.config.classes
+    )
     title = f"{type(module).__name__}: compared with the VGG7 of the weights"
     return check(CaseFile(case, reference), found, partial=True, title=title)
 
 
-def _trace(module: nn.Module, images: Any, labels: Any) -> Arrays:
+def _trace(module: nn.Module, images: Any, labels: Any, classes: int) -> Arrays:
     """Values and gradients of one batch under VGG7's names."""
+    source = type(module).__name__
+    state = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+    require_vgg7(normalise(state, source)[0], source)
     parameters = dict(module.named_parameters())
     arrays = {name: parameter.detach().numpy() for name, parameter in parameters.items()}
     # `normalise` keeps the order.
-    names = dict(zip(parameters, normalise(arrays, type(module).__name__)[0], strict=True))
+    names = dict(zip(parameters, normalise(arrays, source)[0], strict=True))
     layers = {old.rpartition(".")[0]: new.rpartition(".")[0] for old, new in names.items()}
     if not set(layers.values()) >= set(LAYERS):
         expected = f"layers that are recognized as {', '.join(LAYERS)}"
@@ -66,6 +72,9 @@ def _trace(module: nn.Module, images: Any, labels: Any) -> Arrays:
     finally:
         for hook in hooks:
             hook.remove()
+    if not isinstance(logits, torch.Tensor) or logits.shape != (len(images), classes):
+        shape = str(tuple(logits.shape)) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise CaseError("module", f"logits of shape {(len(images), classes)}", shape, "return those only")
     if bool((logits.sum(dim=1) - 1).abs().max() < 1e-9) and bool((logits >= 0).all()):
         raise CaseError("module", "logits", "probabilities", "leave out the softmax at its end")
     logits.retain_grad()

@@ -22,7 +22,8 @@ screen = Console(highlight=False)  # results
 messages = Console(stderr=True, highlight=False)  # progress and notes
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Weights = Annotated[Path, typer.Argument(help="Weights: .safetensors, .npz, .pt or .pth", metavar="WEIGHTS")]
+FORMATS = ".safetensors, .npz, .pt, .onnx, .keras or .weights.h5"
+Weights = Annotated[Path, typer.Argument(help=f"Weights: {FORMATS}", metavar="WEIGHTS")]
 Preset = Annotated[str, typer.Option(help="The network: article, vgg7 or vgg7-wide.")]
 Data = Annotated[
     str,

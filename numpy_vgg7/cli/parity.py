@@ -21,7 +21,6 @@ from numpy_vgg7.parity.prove import CONTROL_SEEDS, control, needed, prove
 from numpy_vgg7.parity.run import Report
 from numpy_vgg7.parity.run import run as run_case
 from numpy_vgg7.parity.second import confusions, second_case, telling_batch_size
-from numpy_vgg7.weights.state_dict import read_pt_tensors
 
 MISMATCH = 4
 LOCATED = 0.9  # of all bugs
@@ -203,7 +202,7 @@ def check_(
 
     Exit code 4 on a mismatch.
     """
-    candidate = read_candidate(file, {".pt": read_pt_tensors})
+    candidate = read_candidate(file)
     known = case_file.read_case(case or case_file.find_case(file))
     found = check(known, candidate, partial, dtype, names, f"{file}: compared with the trace in the case")
     _show(found, report.check_json(found) if as_json else None, html, every)

@@ -14,7 +14,7 @@ MISMATCH = 4
 
 def export(
     weights: Weights,
-    out: Annotated[Path, typer.Argument(help=".safetensors, .npz, .pt or .pth", metavar="OUT")],
+    out: Annotated[Path, typer.Argument(help=options.FORMATS, metavar="OUT")],
     probe: Annotated[
         Path | None,
         typer.Option(
@@ -43,13 +43,15 @@ def export(
     else:
         write_bytes(out, npz_bytes(from_pytorch(model.params, layout)))
     print(f"wrote {out}")
+    if out.suffix == ".onnx" and model.dtype == "float64":
+        options.messages.print("the graph is in float64; ONNX Runtime has convolutions in float32 only")
     if probe:
         write_probe(probe, model)
         print(f"wrote {probe}")
 
 
 def import_(
-    foreign: Annotated[Path, typer.Argument(help=".safetensors, .npz, .pt or .pth", metavar="FOREIGN")],
+    foreign: Annotated[Path, typer.Argument(help=options.FORMATS, metavar="FOREIGN")],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="OUT")],
     preset: Annotated[str | None, typer.Option(help="The activations are those of this preset.")] = None,
     config: Annotated[Path | None, typer.Option(help="A JSON file with the whole configuration.")] = None,
@@ -95,12 +97,12 @@ def import_(
 
     writers = options.writers(out)
     known, functions = _configuration(preset, config, activations)
-    origin = Origin(known, functions, layout, flatten, tuple(map_ or ()), mean, std)
     probe = read_probe(check) if check else None
     try:
+        origin = Origin(known, functions, layout, flatten, tuple(map_ or ()), mean, std)
         model = options.read_weights(foreign, origin)
     except ConfigError as error:
-        raise typer.BadParameter(str(error), param_hint="--preset" if preset else "--activations") from error
+        raise typer.BadParameter(str(error)) from error
     if probe:
         verdict = check_probe(model, probe)
         options.messages.print(verdict.message, soft_wrap=True, markup=False)

@@ -1,7 +1,6 @@
 """A candidate: the tensors of another implementation, by the names of a trace.
 
-It is a safetensors or npz file (or PyTorch's .pt, with a reader from `torch_ref`), or a mapping of names to
-arrays.
+It is a safetensors, npz or PyTorch file, or a mapping of names to arrays.
 """
 
 import difflib
@@ -18,16 +17,17 @@ from numpy_vgg7 import files
 from numpy_vgg7.errors import CaseError, VGG7Error
 from numpy_vgg7.parity.case_file import KEY, CaseFile, Tensors, read_safetensors
 from numpy_vgg7.parity.second import PREFIX as SECOND
+from numpy_vgg7.weights.state_dict import read_pt_tensors
 
 ENOUGH_ALIKE = 0.6  # two names, for difflib
 
 
-def read_candidate(path: Path, readers: Mapping[str, Callable[[Path], Tensors]] | None = None) -> Tensors:
+def read_candidate(path: Path) -> Tensors:
     """The tensors of a file, by the reader for its suffix. Raises CaseError.
 
     A file with an unknown suffix is read as safetensors.
     """
-    read = (READERS | dict(readers or {})).get(path.suffix, read_safetensors_candidate)
+    read = READERS.get(path.suffix, read_safetensors_candidate)
     try:
         tensors = read(path)
     except CaseError:
@@ -49,6 +49,8 @@ def read_safetensors_candidate(path: Path) -> Tensors:
 READERS: dict[str, Callable[[Path], Tensors]] = {
     ".safetensors": read_safetensors_candidate,
     ".npz": files.read_npz,
+    ".pt": read_pt_tensors,
+    ".pth": read_pt_tensors,
 }
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from numpy_vgg7.errors import WeightsError
 from numpy_vgg7.network import ACTIVATIONS
+from numpy_vgg7.weights.features import TRAIN
 from numpy_vgg7.weights.tensors import Tensors
 
 # What is behind each layer with weights; each of these has an activation in between, or none.
@@ -50,7 +51,7 @@ class Described:
     layout: str = "pytorch"
 
 
-def lacks(source: str, feature: str, found: str, fix: str = "train a VGG7 instead") -> WeightsError:
+def lacks(source: str, feature: str, found: str, fix: str = TRAIN) -> WeightsError:
     """The error of a file with a layer that VGG7 has not."""
     return WeightsError(source, f"the layers of a VGG7, which has no {feature}", found, fix)
 
@@ -68,7 +69,7 @@ def described(chain: Sequence[Step], image_size: int | None, steps: Sequence[str
             raise lacks(source, feature, _words(kinds))
     if tuple(kind for kind in kinds if kind not in ACTIVATIONS) != ORDER:
         expected = f"the layers of a VGG7, {_words(ORDER)}, each with an activation or none"
-        raise WeightsError(source, expected, _words(kinds), "train a VGG7 instead")
+        raise WeightsError(source, expected, _words(kinds), TRAIN)
     tensors: Tensors = {}
     activations = []
     channels = 1

@@ -7,7 +7,7 @@ import numpy as np
 from numpy_vgg7.functional import Array
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.weights import normalisation, readings
-from numpy_vgg7.weights.probe import TOLERANCE, Probe
+from numpy_vgg7.weights.probe import HALF_TOLERANCE, Probe
 from numpy_vgg7.weights.readings import Network
 
 BATCH = 256  # images at a time
@@ -15,21 +15,25 @@ BATCH = 256  # images at a time
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a model gives the outputs of a probe; if not, which reading of the weights would, if known."""
+    """Whether a model gives the outputs of a probe; if not, which reading of the weights would, if known.
+
+    `difference` is the largest between the probabilities, and between logits relative to the largest.
+    """
 
     passed: bool
-    difference: float  # the largest, in multiples of the tolerance
+    difference: float
+    tolerance: float
     causes: tuple[str, ...] = ()
     fixes: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
         """One line."""
-        size = f"largest difference {self.difference:.2g} of the tolerance"
+        size = f"largest difference {self.difference:.2g}, tolerance {self.tolerance:g}"
         if self.passed:
             return f"check passed: {size}"
         if not self.causes:
-            return f"check failed: {size}; no usual wrong reading explains it"
+            return f"check failed: no usual wrong reading explains it; {size}"
         return f"check failed: {'; and '.join(self.causes)} ({'; '.join(self.fixes)}); {size}"
 
 
@@ -38,14 +42,13 @@ def check(model: VGG7, probe: Probe) -> Verdict:
     found, expected = probe.outputs.shape[1], model.config.classes
     if found != expected:
         words = f"the check has {found} outputs, the weights {expected}"
-        return Verdict(False, np.inf, (words,), ("is it of another network?",))
+        return Verdict(False, np.inf, probe.tolerance, (words,), ("is it of another network?",))
     difference = np.inf
     if probe.images.shape[2] == model.config.image_size:
         difference = probe.difference(_logits(model, probe))
-    if difference <= 1:
-        return _in_range(probe, difference)
-    causes, fixes = _explained(model, probe)
-    return Verdict(False, difference, causes, fixes)
+    fits = difference <= probe.tolerance
+    causes, fixes = _other_pixels(probe) if fits else _explained(model, probe, difference)
+    return Verdict(not causes and fits, difference, probe.tolerance, causes, fixes)
 
 
 def _logits(model: VGG7, probe: Probe) -> Array:
@@ -55,7 +58,10 @@ def _logits(model: VGG7, probe: Probe) -> Array:
         return np.concatenate([model.forward(x[i : i + BATCH]) for i in range(0, len(x), BATCH)])
 
 
-def _explained(model: VGG7, probe: Probe) -> tuple[tuple[str, ...], tuple[str, ...]]:
+Explanation = tuple[tuple[str, ...], tuple[str, ...]]  # causes and fixes
+
+
+def _explained(model: VGG7, probe: Probe, difference: float) -> Explanation:
     """What would make a model right, and what to do; nothing if it is not known."""
     params = {name: parameter.astype(np.float64) for name, parameter in model.params.items()}
     plain = Network(model.config, params, model.config.activations)
@@ -68,20 +74,20 @@ def _explained(model: VGG7, probe: Probe) -> tuple[tuple[str, ...], tuple[str, .
     if found != size:
         words = f"the check has images of {found} pixels per side, the weights fit {size}"
         return (words,), ("is it of another network, or without padding or pooling?",)
-    probs = replace(probe, kind="probabilities", tolerance=TOLERANCE["probabilities"])
-    if probe.kind == "logits" and probs.difference(_logits(model, probe)) <= 1:
+    if probe.kind == "logits" and replace(probe, kind="probabilities").fits(_logits(model, probe)):
         return ("the logits of the check are probabilities",), ("name the array probabilities",)
+    if difference <= HALF_TOLERANCE:
+        words = "the difference is as small as that of a lower precision, such as TF32 or float16"
+        return (words,), ("compute the outputs of the check in float32, on the CPU",)
     return (), ()
 
 
-def _in_range(probe: Probe, difference: float) -> Verdict:
+def _other_pixels(probe: Probe) -> Explanation:
     """The weights are right for these images; but are they pixels in 0..1?"""
     if probe.in_range:
-        return Verdict(True, difference)
+        return (), ()
     low, high = probe.images.min(), probe.images.max()
     words = f"the network takes images of {low:.4g}..{high:.4g}, not pixels 0..1"
     if low >= 0:
-        fix = f"give --mean 0 --std {1 / high:.9g} if {high:g} is white"
-        return Verdict(False, difference, (words,), (fix,))
-    fix = "VGG7 takes pixels 0..1 and pads with 0: train it on those"
-    return Verdict(False, difference, (f"the images are normalised: {words}",), (fix,))
+        return (words,), (f"give --std {1 / high:.9g} if {high:g} is white",)
+    return (f"the images are normalised: {words}",), (readings.NOT_FOLDED,)

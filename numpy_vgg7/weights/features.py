@@ -1,31 +1,34 @@
 """What other networks have and VGG7 has not, recognized by names and shapes."""
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
-
-from numpy.typing import NDArray
+from collections.abc import Iterator
 
 from numpy_vgg7.errors import WeightsError
 from numpy_vgg7.weights.tensors import Tensors
 
-# The name of a tensor -> the feature it belongs to.
-BY_NAME = {
-    r"running_(mean|var)|num_batches_tracked|moving_(mean|variance)|\b(gamma|beta)$": "batch normalization",
-    r"(^|\.)(bn|batch_?norm|norm|ln|layer_?norm|gn|group_?norm)(_?\d*)?\.": "normalization",
-    r"in_proj|out_proj|attn|attention": "attention",
-    r"_ih(_l\d)?$|_hh(_l\d)?$": "recurrent layers",
-    r"scales?$|zero_point$|_packed_params": "quantized weights",
-}
-FOLDS = "fold it into the convolution before it and export that, or train a network without it"
+TRAIN = "train a VGG7 instead"
+FOLD = "fold it into the layer before it and export that, or train a network without it"
+MERGE = "merge it into the weights, with torch.nn.utils.parametrize.remove_parametrizations, and export those"
 
-# The layer of a weight, and the weight -> what it has that VGG7 has not.
-BY_SHAPE: dict[str, Callable[[str, NDArray[Any]], bool]] = {
-    "kernels of another size than 3x3": lambda layer, w: w.ndim == 4 and w.shape[2:] != (3, 3),
-    "images with several channels (VGG7 takes grey ones)": lambda layer, w: (
-        layer == "conv1" and w.ndim == 4 and w.shape[1] > 1
+# The names of tensors -> the feature that they belong to, and what to do.
+BY_NAME = {
+    r"running_(mean|var)|num_batches_tracked|moving_(mean|variance)|\b(gamma|beta)$": (
+        "batch normalization (BatchNorm)", FOLD,
     ),
-    "convolutions in one or three dimensions": lambda layer, w: w.ndim in (3, 5),
+    r"(^|[._])(bn|batch_?norm|norm|ln|layer_?norm|gn|group_?norm)(_?\d*)?\.": ("normalization layers", FOLD),
+    r"weight_(g|v|orig)$|parametrizations\.": ("weight or spectral normalization", MERGE),
+    r"prelu": ("PReLU", TRAIN),
+    r"in_proj|out_proj|attn|attention": ("attention", TRAIN),
+    r"_ih(_l\d)?$|_hh(_l\d)?$": ("recurrent layers", TRAIN),
+    r"scales?$|zero_point$|_packed_params": ("quantized weights", TRAIN),
+}  # fmt: skip
+
+# The kinds of layers that a VGG7 has, by the dimensions of their weights, and how many.
+LAYERS = {4: ("convolutions", 4), 2: ("fully connected layers", 3)}
+OTHERS = {
+    1: "layers with a weight per channel, such as normalization or PReLU",
+    3: "one-dimensional convolutions",
+    5: "three-dimensional convolutions",
 }
 
 
@@ -35,26 +38,39 @@ def require_vgg7(tensors: Tensors, source: str) -> None:
     Only what names and shapes show: max pooling, for example, has neither.
     """
     for feature, found, fix in _features(tensors):
-        raise WeightsError(source, f"the layers of a VGG7, which has no {feature}", found, fix)
+        raise WeightsError(source, f"the layers of a VGG7, which has {feature}", found, fix)
 
 
 def _features(tensors: Tensors) -> Iterator[tuple[str, str, str]]:
-    for pattern, feature in BY_NAME.items():
+    """What a VGG7 has instead, what was found, and what to do."""
+    for pattern, (feature, fix) in BY_NAME.items():
         names = [name for name in tensors if re.search(pattern, name, re.IGNORECASE)]
         if names:
-            fix = FOLDS if "normalization" in feature else "train a VGG7 instead"
-            yield feature, ", ".join(names[:4]), fix
+            yield f"no {feature}", _list(names), fix
     weights = {name.removesuffix(".weight"): t for name, t in tensors.items() if name.endswith(".weight")}
-    for layer, weight in weights.items():
-        for feature, has in BY_SHAPE.items():
-            if has(layer, weight):
-                found = f"{layer}.weight of shape {weight.shape}"
-                if weight.ndim == 4 and weight.shape[:2] == (3, 3):
-                    found += ", as in Keras"
-                    yield feature, found, "give --layout keras if the kernels are (H, W, in, out)"
-                yield feature, found, "train a VGG7 instead"
-    for kind, ndim, most in (("convolutions", 4, 4), ("fully connected layers", 2, 3)):
-        layers = [layer for layer in weights if weights[layer].ndim == ndim]
-        if len(layers) > most:
-            feature = f"more than {most} {kind}"
-            yield feature, f"{len(layers)}: {', '.join(layers)}", "train a VGG7 instead"
+    for ndim, feature in OTHERS.items():
+        layers = [layer for layer, weight in weights.items() if weight.ndim == ndim]
+        if layers:
+            yield f"no {feature}", _list(layers), TRAIN
+    for ndim, (kind, count) in LAYERS.items():
+        layers = [layer for layer, weight in weights.items() if weight.ndim == ndim]
+        if weights and len(layers) != count:
+            yield f"{count} {kind}", f"{len(layers)}: {_list(layers)}", TRAIN
+    kernels = {layer: weight.shape for layer, weight in weights.items() if weight.ndim == 4}
+    for layer, shape in kernels.items():
+        found = f"{layer}.weight of shape {shape}"
+        if shape[2:] != (3, 3) and shape[:2] == (3, 3):
+            fix = "give --layout keras if the kernels are (H, W, in, out)"
+            yield "kernels of (out, in, 3, 3)", f"{found}, as in Keras", fix
+        if shape[2:] != (3, 3):
+            yield "kernels of 3x3 only", found, TRAIN
+    for layer in ["conv1"] if "conv1" in kernels else sorted(kernels, key=lambda name: kernels[name][1])[:1]:
+        channels = kernels[layer][1]
+        if channels > 1:
+            images = "colour images (RGB)" if channels == 3 else f"images with {channels} channels"
+            found = f"{images}: {layer}.weight of shape {kernels[layer]}"
+            yield "one input channel, for grey images", found, TRAIN
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names[:8] + ["..."] * (len(names) > 8)) or "none"

@@ -24,8 +24,8 @@ Format = TypeVar("Format")
 Reader = Callable[[Path], tuple[Any, str | None]]
 Writer = Callable[[Path, Tensors, str], None]
 READERS: dict[str, Reader] = {
-    ".safetensors": read_safetensors, ".npz": read_npz, ".pt": read_pt, ".pth": read_pt,
-    ".onnx": read_onnx, ".keras": read_keras, ".h5": read_h5,
+    ".safetensors": read_safetensors, ".npz": read_npz, ".pt": read_pt, ".pth": read_pt, ".ckpt": read_pt,
+    ".bin": read_pt, ".pkl": read_pt, ".onnx": read_onnx, ".keras": read_keras, ".h5": read_h5,
 }  # fmt: skip
 # torch_ref writes .pt and .pth, keras_ref .keras and .weights.h5.
 WRITERS: dict[str, Writer] = {".safetensors": write_safetensors, ".npz": write_npz, ".onnx": write_onnx}
@@ -43,7 +43,8 @@ def load(path: Path) -> VGG7:
     tensors, metadata = by_suffix(path, READERS)(path)
     if metadata is None:
         expected = f"the metadata key {KEY} with configuration, checksums and probe"
-        raise WeightsError(str(path), expected, "none", "convert the file with `numpy-vgg7 import` first")
+        fix = f"convert it first: numpy-vgg7 import {path} OUT.safetensors"
+        raise WeightsError(str(path), expected, "none", fix)
     return VGG7.from_params(verify(metadata, tensors, str(path)), tensors)
 
 
@@ -52,5 +53,5 @@ def by_suffix(path: Path, table: dict[str, Format]) -> Format:
     if path.suffix not in table:
         *most, last = table
         expected = f"a name ending in {', '.join(most)} or {last}"
-        raise WeightsError(str(path), expected, repr(path.suffix), "rename the file")
+        raise WeightsError(str(path), expected, repr(path.suffix), "choose one of these formats")
     return table[path.suffix]

@@ -8,15 +8,14 @@ import numpy as np
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import ConfigError, WeightsError
 from numpy_vgg7.model import VGG7
-from numpy_vgg7.weights.archive import SPARE
 from numpy_vgg7.weights.chain import Described
 from numpy_vgg7.weights.features import require_vgg7
-from numpy_vgg7.weights.formats import READERS, Reader, by_suffix
+from numpy_vgg7.weights.formats import READERS, by_suffix
 from numpy_vgg7.weights.infer import infer_config
 from numpy_vgg7.weights.layouts import FLATTENS, LAYOUTS, to_chw, to_pytorch
 from numpy_vgg7.weights.names import normalise
 from numpy_vgg7.weights.record import check_tensors, verify
-from numpy_vgg7.weights.state_dict import claimed_bytes, unwrap
+from numpy_vgg7.weights.state_dict import unwrap
 from numpy_vgg7.weights.tensors import Tensors, widen
 
 
@@ -59,9 +58,7 @@ class Imported:
     assumed: tuple[str, ...] = ()
 
 
-def import_weights(
-    path: Path, origin: Origin | None = None, readers: dict[str, Reader] = READERS
-) -> Imported:
+def import_weights(path: Path, origin: Origin | None = None) -> Imported:
     """Read a model from a file of any known format and program.
 
     A file that numpy-vgg7 wrote says everything; then nothing is assumed, and an `origin` that says
@@ -69,18 +66,14 @@ def import_weights(
     """
     said = Origin() if origin is None else origin
     source = str(path)
-    tree, metadata = by_suffix(path, readers)(path)
+    tree, metadata = by_suffix(path, READERS)(path)
     if metadata is not None:
         return _own(tree, metadata, said, source)
     described = tree if isinstance(tree, Described) else None
     if described:
-        said, tree = _as_described(described, said, source), described.tensors
-    claimed = claimed_bytes(tree)
-    if claimed > path.stat().st_size + SPARE:
-        found = f"tensors that claim {claimed:,} bytes in a file of {path.stat().st_size:,}"
-        raise WeightsError(source, "a complete file", found, "export it again")
-    tensors, steps = unwrap(tree, source)
-    steps = [*(described.steps if described else ()), *steps]
+        said, tensors, steps = _as_described(described, said, source), described.tensors, [*described.steps]
+    else:
+        tensors, steps = unwrap(tree, source, path.stat().st_size)
     for step in (
         widen,
         lambda found: to_pytorch(found, said.layout),
@@ -180,13 +173,11 @@ def _assumptions(config: VGG7Config, said: Origin, described: Described | None) 
     return [f"assumed {line}" for line in assumed]
 
 
-def read_foreign(
-    path: Path, config: VGG7Config | None = None, readers: dict[str, Reader] = READERS
-) -> tuple[VGG7, bool]:
+def read_foreign(path: Path, config: VGG7Config | None = None) -> tuple[VGG7, bool]:
     """Read a model from any known format; also return whether its configuration was inferred.
 
     The configuration is that of the metadata if the file has any, else `config`, else it is inferred from the
     shapes (`infer_config`). `import_weights` does the same and says more. Raises WeightsError.
     """
-    imported = import_weights(path, Origin(config=config), readers)
+    imported = import_weights(path, Origin(config=config))
     return imported.model, bool(imported.assumed) and config is None

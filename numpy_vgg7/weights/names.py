@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise, permutations, takewhile
+from itertools import combinations, pairwise, permutations, takewhile
 from typing import Any
 
 from numpy.typing import NDArray
 
 from numpy_vgg7.errors import WeightsError
-from numpy_vgg7.weights.state_dict import BIASES, WEIGHTS
+from numpy_vgg7.weights.state_dict import NUMBERED, layer_and_key
 from numpy_vgg7.weights.tensors import Tensors
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "fc5", "fc6", "fc7")
-KEYS = dict.fromkeys(WEIGHTS, "weight") | dict.fromkeys(BIASES, "bias")
 
 
 def normalise(tensors: Tensors, source: str, maps: Sequence[str] = ()) -> tuple[Tensors, list[str]]:
@@ -32,7 +31,7 @@ def normalise(tensors: Tensors, source: str, maps: Sequence[str] = ()) -> tuple[
     order = _by_order(found)
     if order:
         found = {_renamed(name, order): tensor for name, tensor in found.items()}
-        pairs = ", ".join(f"{old} -> {new}" for old, new in order.items())
+        pairs = ", ".join(f"{old} -> {new}" for old, new in order.items() if old != new)
         steps.append(f"mapped layers by order and shape: {pairs} (change with --map OLD=NEW)")
     return found, steps
 
@@ -40,15 +39,13 @@ def normalise(tensors: Tensors, source: str, maps: Sequence[str] = ()) -> tuple[
 def _named_alike(tensors: Tensors, source: str) -> Tensors:
     """Separate with dots, and call the parameters of a layer "weight" and "bias"."""
     found: Tensors = {}
-    numbered = all(re.fullmatch(r"arr_\d+", name) for name in tensors)
+    numbered = all(NUMBERED.fullmatch(name) for name in tensors)
     layer = ""
     for old, tensor in tensors.items():
-        name = old.removesuffix(":0").replace("/", ".")
+        name = ".".join(layer_and_key(old) or (old.replace("/", "."),))
         if numbered:  # numpy.savez(FILE, *weights): each weight, then its bias
-            layer = name if tensor.ndim > 1 else layer
+            layer = old if tensor.ndim > 1 else layer
             name = f"{layer}.{'weight' if tensor.ndim > 1 else 'bias'}"
-        *parents, key = name.split(".")
-        name = ".".join([*parents, KEYS.get(key.lower(), key)])
         if name in found:
             raise WeightsError(f"{source}: {old}", "names that differ", f"two tensors {name}", "rename one")
         found[name] = tensor
@@ -81,16 +78,12 @@ def _by_order(tensors: Tensors) -> dict[str, str]:
     """Names of the layers -> VGG7's, or nothing where they have them already or their order is not clear."""
     weights = {name.removesuffix(".weight"): t for name, t in tensors.items() if name.endswith(".weight")}
     kinds = [[layer for layer in weights if weights[layer].ndim == ndim] for ndim in (4, 2)]
-    if set(weights) == set(LAYERS) or [len(kind) for kind in kinds] != [4, 3]:
-        return {}
-    if len(weights) != len(LAYERS):
+    if set(weights) == set(LAYERS) or [len(kind) for kind in kinds] != [4, 3] or len(weights) != len(LAYERS):
         return {}
     ordered: list[str] = []
     for kind in kinds:
-        fits = [order for order in permutations(kind) if _chain([weights[layer] for layer in order])]
-        numbered = _by_number(kind)
-        if len(fits) > 1 and numbered in fits:
-            fits = [numbered]
+        orders = (order for order in permutations(kind) if _ascending(order))
+        fits = [order for order in orders if _chain([weights[layer] for layer in order])]
         if len(fits) != 1:
             return {}
         ordered += fits[0]
@@ -99,8 +92,8 @@ def _by_order(tensors: Tensors) -> dict[str, str]:
 
 def _chain(weights: Sequence[NDArray[Any]]) -> bool:
     """Whether each layer can take the output of the one before it; a convolution may have groups."""
-    if weights[0].ndim == 4 and weights[0].shape[1] != 1:
-        return False
+    if weights[0].ndim == 4 and weights[0].shape[1] > 1 and any(w.shape[1] == 1 for w in weights):
+        return False  # the images are grey
     for before, after in pairwise(weights):
         outputs, inputs = before.shape[0], after.shape[1]
         if outputs != inputs and not (after.ndim == 4 and inputs and outputs % inputs == 0):
@@ -108,12 +101,15 @@ def _chain(weights: Sequence[NDArray[Any]]) -> bool:
     return True
 
 
-def _by_number(layers: Sequence[str]) -> tuple[str, ...] | None:
-    """The order of names that differ in their numbers only; in Keras, the first has none."""
-    complete = {name: re.sub(r"(?<=2d)$|(?<=dense)$", "_0", name) for name in layers}
-    numbers = {name: [int(n) for n in re.findall(r"\d+", text)] for name, text in complete.items()}
-    alike = len({re.sub(r"\d+", "#", text) for text in complete.values()}) == 1
-    return tuple(sorted(layers, key=numbers.__getitem__)) if alike else None
+def _ascending(layers: Sequence[str]) -> bool:
+    """Whether the numbers ascend in names that differ in their numbers only."""
+    parts = [_text_and_numbers(layer) for layer in layers]
+    return all(a[0] != b[0] or a[1] < b[1] for a, b in combinations(parts, 2))
+
+
+def _text_and_numbers(layer: str) -> tuple[str, list[int]]:
+    numbered = re.sub(r"(?<=2d)$|(?<=dense)$", "_0", layer)  # Keras' first layer has no number
+    return re.sub(r"\d+", "#", numbered), [int(number) for number in re.findall(r"\d+", numbered)]
 
 
 def _renamed(name: str, order: dict[str, str]) -> str:

@@ -6,24 +6,23 @@ import numpy as np
 
 from numpy_vgg7.functional import Array, softmax
 from numpy_vgg7.weights.probe import Probe
-from numpy_vgg7.weights.readings import Network, fits
+from numpy_vgg7.weights.readings import NORMALISATIONS, Network, fits, normalised
 
-IMAGES = 8  # with which the normalisation is found
+IMAGES = 4  # with which the normalisation is found
+ENOUGH = 0.99  # of the squared error may remain after a step
 STEPS = 30  # of Gauss and Newton's method, from each start
-
-# Mean and std: of MNIST, symmetric, inverted, pixels 0..255 and 0..16.
-STARTS = ((0.1307, 0.3081), (0.5, 0.5), (1.0, -1.0), (0.0, 1 / 255), (0.0, 1 / 16), (0.0, 0.5), (0.0, 255.0))
+STARTS = (*NORMALISATIONS, (0.0, 0.5))  # mean and std
 
 
 def explain(plain: Network, probe: Probe) -> Network | None:
     """The network behind a normalisation (x - mean) / std that gives the outputs of a probe, or None."""
-    few = replace(probe, images=probe.images[:IMAGES], outputs=probe.outputs[:IMAGES])
+    few = probe.first(IMAGES)
     own = (float(probe.images.mean()), float(probe.images.std()) or 1.0)
     for mean, std in (own, *STARTS):
         scale, shift = _descend(plain, few, np.array([1 / std, -mean / std]))
         found = replace(plain, scale=float(scale), shift=float(shift))
         if scale and fits(found, probe):
-            return _in_words(found)
+            return normalised(plain, -shift / scale, 1 / scale)
     return None
 
 
@@ -50,18 +49,8 @@ def _descend(plain: Network, probe: Probe, theta: Array) -> Array:
             step = step / 2
         else:
             return theta
+        stuck = after @ after > ENOUGH * (error @ error)
         theta, error = theta - step, after
-        if np.abs(step).max() < 1e-12 * np.abs(theta).max():
+        if stuck:
             break
     return theta
-
-
-def _in_words(network: Network) -> Network:
-    std, mean = 1 / network.scale, -network.shift / network.scale
-    if abs(mean) < 1e-4 * abs(std):
-        words = f"the images are scaled: the network takes pixels in 0..{network.scale:.6g}"
-        return network.read(words, f"give --mean 0 --std {std:.9g}")
-    words = f"the images are normalised: (x - {mean:.4f}) / {std:.4f}"
-    if abs(mean - 1) < 1e-3 and abs(std + 1) < 1e-3:
-        words = "the images are inverted: 1 - x"
-    return network.read(words, "VGG7 takes pixels 0..1 and pads with 0: train it on those")

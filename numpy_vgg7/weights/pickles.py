@@ -127,6 +127,12 @@ def _array(*_arguments: Any) -> PickledArray:
     return PickledArray()
 
 
+def _array_from_buffer(content: Any, dtype: PickledDtype, shape: Any, order: str) -> PickledArray:
+    array = PickledArray()
+    array.restore((1, shape, dtype, order == "F", content))
+    return array
+
+
 KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): _dictionary,
     ("torch._utils", "_rebuild_parameter"): _first,
@@ -134,6 +140,8 @@ KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _dtype,
     ("numpy.core.multiarray", "_reconstruct"): _array,
     ("numpy._core.multiarray", "_reconstruct"): _array,
+    ("numpy.core.numeric", "_frombuffer"): _array_from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _array_from_buffer,
 }
 
 
@@ -145,6 +153,7 @@ class Reader(pickle._Unpickler):
 
     stack: list[Any]
     pop_mark: Callable[[], list[Any]]
+    read: Callable[[int], bytes]
 
     def __init__(self, stream: io.BytesIO, read: ReadStorage) -> None:
         super().__init__(stream, encoding="utf-8")
@@ -175,6 +184,10 @@ class Reader(pickle._Unpickler):
             raise ValueError(f"a storage of {count} numbers")
         return Storage(str(key), dtype, count)
 
+    def _bytes(self) -> None:
+        (count,) = struct.unpack("<Q", self.read(8))
+        self.stack.append(self.read(count))  # pickle would first take the memory that is claimed
+
     def _build(self) -> None:
         state = self.stack.pop()
         if isinstance(self.stack[-1], (PickledArray, PickledDtype)):
@@ -190,7 +203,9 @@ class Reader(pickle._Unpickler):
 
     def _update(self, keys: list[Any], values: list[Any]) -> None:
         # Nested tuples could take forever to hash, and huge integers to print.
-        simple = [key if type(key) is str else f"{key:g}" if type(key) in (int, float) else "" for key in keys]
+        simple = [
+            key if type(key) is str else f"{key:g}" if type(key) in (int, float) else "" for key in keys
+        ]
         if isinstance(self.stack[-1], dict):
             self.stack[-1].update(zip(simple, values, strict=True))
 
@@ -221,6 +236,7 @@ class Reader(pickle._Unpickler):
         for code, handler in pickle._Unpickler.dispatch.items()
         if bytes([code]) not in b"io\x82\x83\x84\x8f\x90\x91\x92\x97\x98"
     } | {
+        pickle.BYTEARRAY8[0]: _bytes,
         pickle.BUILD[0]: _build,
         pickle.SETITEMS[0]: _set_items,
         pickle.SETITEM[0]: _set_item,

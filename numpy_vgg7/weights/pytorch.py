@@ -1,4 +1,4 @@
-"""PyTorch's files (.pt, .pth) without PyTorch: a pickle and, beside it, the numbers."""
+"""PyTorch's files without PyTorch: a pickle and, beside it, the numbers. Also plain pickles."""
 
 import io
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _OLD_FORMAT = 0x1950A86A20F9469CFC6C
 
 
 def read_pt(path: Path) -> tuple[Any, None]:
-    """What a PyTorch file contains: dictionaries and lists of `StoredTensor`, numbers, and `Unknown` objects.
+    """What a pickle contains: dictionaries and lists of `StoredTensor` or arrays, numbers, `Unknown` objects.
 
     Nothing in the file is executed. Raises WeightsError.
     """
@@ -29,7 +29,7 @@ def read_pt(path: Path) -> tuple[Any, None]:
     with path.open("rb") as file:
         start = file.read(2)
     try:
-        return (_read_zip(path) if start == b"PK" else _read_old(path)), None
+        return (_read_zip(path) if start == b"PK" else _read_pickles(path)), None
     except PICKLE_ERRORS as error:
         found = f"something else ({type(error).__name__}: {error})"
         raise WeightsError(str(path), SAVED, found, FIX) from error
@@ -57,8 +57,8 @@ def _read_zip(path: Path) -> Any:
     return Reader(io.BytesIO(archive.read(pickles[0])), read).load()
 
 
-def _read_old(path: Path) -> Any:
-    """The format before PyTorch 1.6: five pickles, then each storage with its length before it."""
+def _read_pickles(path: Path) -> Any:
+    """A pickle, or the format before PyTorch 1.6: five of them, then each storage after its length."""
     content = path.read_bytes()
     view = memoryview(content)
     stream = io.BytesIO(content)
@@ -73,8 +73,9 @@ def _read_old(path: Path) -> Any:
         return _numbers(view[start:end], storage, big, path)
 
     sizes: dict[str, int] = {}
-    if Reader(stream, read).load() != _OLD_FORMAT:
-        raise ValueError("neither a zip archive nor PyTorch's old format")
+    first = Reader(stream, read).load()
+    if first != _OLD_FORMAT:
+        return first
     Reader(stream, read).load()  # the protocol version
     big = Reader(stream, read).load().get("little_endian") is False
     tree = _Sized(stream, read, sizes).load()

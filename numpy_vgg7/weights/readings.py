@@ -3,9 +3,10 @@
 Each reading computes the logits in another way. They are tried one by one, then in pairs.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,14 @@ import numpy as np
 from numpy_vgg7 import functional as F
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.functional import Array, Arrays
+from numpy_vgg7.network import ACTIVATIONS
 from numpy_vgg7.weights.layouts import hwc_to_chw
 from numpy_vgg7.weights.probe import Probe
 
-IMAGES = 2  # of a probe, with which readings are tried; the one that fits is confirmed with all
-
+IMAGES = 1  # of a probe, with which readings are tried; the one that fits is confirmed with all
 
 FUNCTIONS: dict[str, Callable[[Array], Array]] = {
-    "relu": F.relu,
-    "tanh": F.tanh,
-    "arctan": F.arctan,
-    "identity": F.identity,
+    name: activation.forward for name, activation in ACTIVATIONS.items()
 }
 # Functions that VGG7 does not have; recognized, so that they can be named.
 FOREIGN: dict[str, Callable[[Array], Any]] = {
@@ -31,8 +29,14 @@ FOREIGN: dict[str, Callable[[Array], Any]] = {
     "leaky_relu (slope 0.01)": lambda x: np.where(x > 0, x, 0.01 * x),
     "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
     "silu": lambda x: x * 0.5 * (1 + np.tanh(x / 2)),
-    "gelu": lambda x: x * 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    "gelu": lambda x: x * 0.5 * (1 + np.vectorize(math.erf, [float])(x / math.sqrt(2))),
+    "gelu (tanh)": lambda x: x * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
 }
+# Mean and std of images: of MNIST and Fashion-MNIST, symmetric, inverted, pixels 0..255 and 0..16, 0..1/255.
+NORMALISATIONS = (
+    (0.1307, 0.3081), (0.2860, 0.3530), (0.5, 0.5), (1.0, -1.0), (0.0, 1 / 255), (0.0, 1 / 16), (0.0, 255.0),
+)  # fmt: skip
+NOT_FOLDED = "VGG7 takes pixels 0..1 and pads with 0: train it on those"
 
 
 @dataclass(frozen=True)
@@ -141,22 +145,43 @@ def pooling(net: Network) -> Iterator[Network]:
     """Max pooling, and pooling before the activation."""
     fix = "VGG7 has average pooling after the activation only: train it with that"
     yield net.read("the network has max pooling", fix, pool="max")
-    if any(function not in ("identity",) for function in net.activations[:4]):
+    if any(function != "identity" for function in net.activations[:4]):
         yield net.read("the network pools before the activation", fix, pool_first=True)
 
 
+def normalisations(net: Network) -> Iterator[Network]:
+    """Images that were scaled or normalised before."""
+    for mean, std in NORMALISATIONS:
+        yield normalised(net, mean, std)
+
+
+def normalised(net: Network, mean: float, std: float) -> Network:
+    """The network behind a normalisation (x - mean) / std of its images."""
+    words, fix = f"the images are normalised: (x - {mean:.4f}) / {std:.4f}", NOT_FOLDED
+    if abs(mean) < 1e-4 * abs(std):
+        words, fix = f"the network takes pixels in 0..{1 / std:.6g}", f"give --std {std:.9g}"
+    elif abs(mean - 1) < 1e-3 and abs(std + 1) < 1e-3:
+        words = "the images are inverted: 1 - x"
+    return net.read(words, fix, scale=1 / std, shift=-mean / std)
+
+
 def activations(net: Network) -> Iterator[Network]:
-    """Other functions: one for all convolutions, one for fc5 and fc6, one for fc7."""
-    for conv, hidden, last in product(FUNCTIONS | FOREIGN, FUNCTIONS | FOREIGN, FUNCTIONS):
-        if conv not in FOREIGN or hidden in (conv, *net.activations[4:6]):
-            yield from _with_functions(net, ((conv,) * 4 + (hidden,) * 2 + (last,)))
+    """Another function for fc5 and fc6, another for fc7."""
+    for hidden, last in product(FUNCTIONS, repeat=2):
+        yield from _with_functions(net, (*net.activations[:4], hidden, hidden, last))
 
 
 def mixed_activations(net: Network) -> Iterator[Network]:
-    """Other functions, where fc5 and fc6 have different ones."""
-    for conv, fifth, sixth, last in product(FUNCTIONS, repeat=4):
-        if fifth != sixth:
-            yield from _with_functions(net, ((conv,) * 4 + (fifth, sixth, last)))
+    """Any functions of VGG7, with one for all convolutions."""
+    for conv, *rest in product(FUNCTIONS, repeat=4):
+        yield from _with_functions(net, (*(conv,) * 4, *rest))
+
+
+def foreign_activations(net: Network) -> Iterator[Network]:
+    """Functions that VGG7 does not have: in all layers, in the convolutions, in fc5 and fc6."""
+    for foreign, last in product(FOREIGN, FUNCTIONS):
+        for conv, hidden in ((foreign, foreign), (foreign, "tanh"), (foreign, "relu"), ("relu", foreign)):
+            yield from _with_functions(net, ((conv,) * 4 + (hidden,) * 2 + (last,)))
 
 
 def _with_functions(net: Network, functions: tuple[str, ...]) -> Iterator[Network]:
@@ -168,13 +193,16 @@ def _with_functions(net: Network, functions: tuple[str, ...]) -> Iterator[Networ
         yield net.read(f"the activations are {names}", fix, activations=functions)
 
 
-READINGS: tuple[Reading, ...] = (transposed_matrices, flatten_order, kernels, pooling, activations)
-ALONE: tuple[Reading, ...] = (mixed_activations,)  # too many for pairs
+READINGS: tuple[Reading, ...] = (
+    transposed_matrices, flatten_order, kernels, pooling, normalisations, activations,
+)  # fmt: skip
+ALONE: tuple[Reading, ...] = (mixed_activations, foreign_activations)  # too many to combine
+TRIPLE: tuple[Reading, ...] = (pooling, normalisations, activations)  # what tutorials combine
 
 
 def explain(plain: Network, probe: Probe) -> Network | None:
     """The reading of a network's weights that gives the outputs of a probe, or None if none is known."""
-    few = replace(probe, images=probe.images[:IMAGES], outputs=probe.outputs[:IMAGES])
+    few = probe.first(IMAGES)
     for network in (*_without_padding(plain, few), *_candidates(plain)):
         if fits(network, few) and fits(network, probe):
             return network
@@ -185,7 +213,7 @@ def fits(network: Network, probe: Probe) -> bool:
     """Whether a network gives the outputs of a probe."""
     try:
         with np.errstate(all="ignore"):
-            return probe.difference(network.logits(probe.images)) <= 1
+            return probe.fits(network.logits(probe.images))
     except ValueError:  # images of another size
         return False
 
@@ -193,9 +221,11 @@ def fits(network: Network, probe: Probe) -> bool:
 def _candidates(plain: Network) -> Iterator[Network]:
     for reading in READINGS + ALONE:
         yield from reading(plain)
-    for first, second in combinations(READINGS, 2):
-        for network in first(plain):
-            yield from second(network)
+    for several in (*combinations(READINGS, 2), TRIPLE):
+        networks: Iterator[Network] = iter([plain])
+        for reading in several:
+            networks = chain.from_iterable(map(reading, networks))
+        yield from networks
 
 
 def _without_padding(plain: Network, probe: Probe) -> Iterator[Network]:

@@ -9,25 +9,41 @@ from typing import Any
 import numpy as np
 
 from numpy_vgg7.errors import WeightsError
+from numpy_vgg7.weights.archive import SPARE
 from numpy_vgg7.weights.pickles import PickledArray, Unknown
 from numpy_vgg7.weights.pytorch import FIX, SAVED, read_pt
 from numpy_vgg7.weights.tensors import StoredTensor, Tensors, widen
 
-WEIGHTS = ("weight", "kernel", "w")  # what implementations call a weight, in lower case
-BIASES = ("bias", "b")
-# A name that ends so, or a number that numpy.savez gave.
-_WEIGHT = re.compile(rf"(^|[./])({'|'.join(WEIGHTS)})(:0)?$|^arr_\d+$", re.IGNORECASE)
+# What implementations call the parameters of a layer, in lower case.
+KEYS = dict.fromkeys(("weight", "kernel", "w"), "weight") | dict.fromkeys(("bias", "b"), "bias")
+# "conv1.weight", "conv1/kernel:0", "conv1_w"; "W1"
+_NAMES = (
+    re.compile(rf"(?P<layer>.+)[._/](?P<key>{'|'.join(KEYS)})(:0)?", re.IGNORECASE),
+    re.compile(rf"(?P<key>{'|'.join(KEYS)})_?(?P<layer>\d+)", re.IGNORECASE),
+)
+NUMBERED = re.compile(r"arr_\d+")  # the names that numpy.savez gives
 DEPTH = 4  # of dictionaries in dictionaries
 
 
-def unwrap(tree: Any, source: str) -> tuple[Tensors, list[str]]:
+def layer_and_key(name: str) -> tuple[str, str] | None:
+    """The layer in the name of a parameter, and "weight" or "bias"; None for other names."""
+    for pattern in _NAMES:
+        if match := pattern.fullmatch(name):
+            return match["layer"].replace("/", "."), KEYS[match["key"].lower()]
+    return None
+
+
+def unwrap(tree: Any, source: str, file_size: int) -> tuple[Tensors, list[str]]:
     """The tensors of the only state dict in `tree`; also return a line for each step.
 
-    Raises WeightsError where there is none, or more than one.
+    Tensors may have any names where there are no others. Raises WeightsError where there is no state dict, or
+    more than one, and where one claims more bytes than the file can contain.
     """
     if not isinstance(tree, dict):
         raise WeightsError(source, SAVED, _kind(tree), FIX)
     found = _state_dicts(tree)
+    if not found and any(_is_tensor(value) for value in tree.values()):
+        found = {"": _flat(tree)}
     if not found:
         expected = "a state_dict: tensors with names such as conv1.weight"
         raise WeightsError(source, expected, _entries(tree), "save the state dict of the network")
@@ -36,10 +52,14 @@ def unwrap(tree: Any, source: str) -> tuple[Tensors, list[str]]:
         raise WeightsError(source, "one state_dict", f"{len(found)}: {_list(found)}", fix)
     ((place, state),) = found.items()
     steps = [f"took the state dict {place!r} of the checkpoint"] if place else []
-    others = [name for name, value in state.items() if not _is_tensor(value)]
+    tensors = _read_all(state, source, file_size)
+    others = [name for name in state if name not in tensors]
     if others:
         steps.append(f"ignored entries that are not tensors: {_list(others)}")
-    return {name: _read(value) for name, value in state.items() if _is_tensor(value)}, steps
+    counters = [name for name, t in tensors.items() if t.ndim == 0 and t.dtype.kind in "iu"]
+    if counters:
+        steps.append(f"ignored counters: {_list(counters)}")
+    return {name: tensor for name, tensor in tensors.items() if name not in counters}, steps
 
 
 def read_pt_tensors(path: Path) -> Tensors:
@@ -48,13 +68,7 @@ def read_pt_tensors(path: Path) -> Tensors:
     if not isinstance(tree, dict) or not all(_is_tensor(value) for value in tree.values()):
         found = _entries(tree) if isinstance(tree, dict) else _kind(tree)
         raise WeightsError(str(path), "a dictionary of tensors", found, "save that with torch.save")
-    return widen({str(name): _read(value) for name, value in tree.items()})[0]
-
-
-def claimed_bytes(tree: Any) -> int:
-    """How many bytes the tensors of all state dicts in a tree claim."""
-    states = _state_dicts(tree).values() if isinstance(tree, dict) else ()
-    return sum(value.nbytes for state in states for value in state.values() if _is_tensor(value))
+    return widen(_read_all(tree, str(path), path.stat().st_size))[0]
 
 
 def _state_dicts(tree: dict[Any, Any]) -> dict[str, dict[str, Any]]:
@@ -65,7 +79,7 @@ def _state_dicts(tree: dict[Any, Any]) -> dict[str, dict[str, Any]]:
         below: list[tuple[str, dict[Any, Any]]] = []
         for place, node in level:
             flat = _flat(node)
-            if any(_is_tensor(value) and _WEIGHT.search(name) for name, value in flat.items()):
+            if any(_is_tensor(value) and _is_weight(name) for name, value in flat.items()):
                 found[place] = flat
                 continue
             for key, value in node.items():
@@ -86,11 +100,25 @@ def _flat(tree: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _is_parameter(key: Any, value: Any) -> bool:
-    return isinstance(key, str) and key.lower() in WEIGHTS + BIASES and _is_tensor(value)
+    return isinstance(key, str) and key.lower() in KEYS and _is_tensor(value)
+
+
+def _is_weight(name: str) -> bool:
+    return (layer_and_key(name) or ("", ""))[1] == "weight" or bool(NUMBERED.fullmatch(name))
 
 
 def _is_tensor(value: Any) -> bool:
     return isinstance(value, (np.ndarray, StoredTensor, PickledArray))
+
+
+def _read_all(state: dict[str, Any], source: str, file_size: int) -> Tensors:
+    """The tensors in a dictionary. Those that share a storage may claim more than there is."""
+    found = {name: value for name, value in state.items() if _is_tensor(value)}
+    claimed = sum(value.nbytes for value in found.values())
+    if claimed > file_size + SPARE:
+        claim = f"tensors that claim {claimed:,} bytes in a file of {file_size:,}"
+        raise WeightsError(source, "a complete file", claim, "export it again")
+    return {name: _read(value) for name, value in found.items()}
 
 
 def _read(value: Any) -> np.ndarray[Any, Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from numpy_vgg7.errors import WeightsError
 from numpy_vgg7.weights.chain import Described, Step, described, lacks
+from numpy_vgg7.weights.features import FOLD, TRAIN
 from numpy_vgg7.weights.onnx.constants import FUNCTIONS, Inputs, axes_of, integers
 from numpy_vgg7.weights.onnx.messages import Model, Node
 from numpy_vgg7.weights.tensors import Tensors
@@ -31,7 +32,6 @@ FEATURES = {
     "MatMulInteger": "quantized weights", "LSTM": "recurrent layers", "GRU": "recurrent layers",
     "RNN": "recurrent layers", "Attention": "attention", "Resize": "upsampling", "Clip": "ReLU6 or clipping",
 }  # fmt: skip
-FOLDS = "fold it into the convolution before it and export that, or train a network without it"
 SIMPLE = {"Relu": "relu", "Tanh": "tanh", "Atan": "arctan", "Softmax": "softmax", "LogSoftmax": "log-softmax"}
 SAME = ("SAME_UPPER", "SAME_LOWER")  # for odd kernels and a stride of 1, both are symmetric
 
@@ -151,7 +151,7 @@ class _Walk:
         self.data[self.current] = data
 
     def _unknown(self, node: Node) -> WeightsError:
-        fix = FOLDS if "ormalization" in node.op else "train a VGG7 instead"
+        fix = FOLD if "ormalization" in node.op else TRAIN
         return lacks(self.source, FEATURES.get(node.op, f"operator {node.op}"), node.op, fix)
 
     def _simple(self, node: Node) -> Data:
