@@ -2,9 +2,11 @@
 
 import io
 import json
+import shutil
 import warnings
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 
@@ -251,3 +253,61 @@ def test_a_missing_package_is_named_in_one_line(files, tmp_path, package):
     assert done.code == 3, done.stdout
     assert "numpy-vgg7[keras]" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def _linked(file):
+    del file["layers/dense/vars/0"]
+    file["layers/dense/vars/0"] = h5py.ExternalLink("other.h5", "/secret")
+
+
+def _elsewhere(file):
+    del file["layers/dense/vars/0"]
+    file["layers/dense/vars"].create_dataset("0", (4, 4), "f4", external=[("other.raw", 0, 64)])
+
+
+def _compressed(file):
+    del file["layers/dense/vars/0"]
+    file["layers/dense/vars"].create_dataset(
+        "0", (10**5, 10**5), "f4", chunks=(10**4, 10**4), compression="gzip"
+    )
+
+
+def _unwritten(file):
+    del file["layers/dense/vars/0"]
+    file["layers/dense/vars"].create_dataset("0", (10**5, 10**5), "f4")
+
+
+HOSTILE = {
+    "a link to another file": (_linked, "0 is a link"),
+    "numbers in another file": (_elsewhere, "that Keras does not write"),
+    "compressed numbers": (_compressed, "that Keras does not write"),
+    "forty gigabytes that were not written": (_unwritten, "does not fit 0 bytes"),
+    "texts": (
+        lambda file: file["layers/dense/vars"].create_dataset("2", data=b"text"),
+        "Keras does not write",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_hdf5_is_refused_before_memory_is_taken(files, tmp_path, kind):
+    change, words = HOSTILE[kind]
+    shutil.copy(files / "w.weights.h5", tmp_path / "w.h5")
+    with h5py.File(tmp_path / "w.h5", "a") as file:
+        change(file)
+    with pytest.raises(VGG7Error, match=words):
+        import_weights(tmp_path / "w.h5", Origin(layout="keras"))
+
+
+def test_a_huge_configuration_is_refused_before_it_is_parsed(files, tmp_path):
+    path = edited(files, tmp_path, lambda config: config.update(filler="[]" * 10**6))
+    with pytest.raises(VGG7Error, match=r"config\.json of 2,"):
+        import_weights(path)
+
+
+@pytest.mark.parametrize("name", ["w.h5", "w.keras"])
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04"], ids=["empty", "text", "start of a zip"])
+def test_a_file_of_another_format_is_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(VGG7Error, match="file of Keras 3"):
+        import_weights(tmp_path / name)

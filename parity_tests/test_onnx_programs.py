@@ -14,7 +14,15 @@ from numpy_vgg7 import VGG7, VGG7Config
 from numpy_vgg7.cli.options import onnx_programs
 from numpy_vgg7.config import PRESETS
 from numpy_vgg7.parity.case import Case, random_case, random_model
-from numpy_vgg7.parity.forward import IMAGES, ForwardReference, compare_forward, value_names
+from numpy_vgg7.parity.compare import Comparison, TensorResult
+from numpy_vgg7.parity.forward import (
+    IMAGES,
+    ForwardReference,
+    ForwardResult,
+    compare_forward,
+    value_names,
+)
+from numpy_vgg7.parity.run import Report
 from numpy_vgg7.weights import import_weights, save
 from onnx_ref import PROGRAMS
 from parity_tests.test_interchange import Stock
@@ -88,6 +96,15 @@ def test_only_a_few_images_of_a_large_batch_are_compared():
 
     compare_forward(random_case(model, 64, 0), model, [ForwardReference("x", "float64", values)])
     assert seen == [IMAGES]
+
+
+def test_a_report_with_a_program_that_disagrees_fails_and_names_it():
+    agrees = Comparison((TensorResult("fc6", "value", True, 1e-15),))
+    assert Report("title", agrees, forward=(ForwardResult("X", "float64", "fc6", 1e-13),)).passed
+    for error in (1e-11, np.nan):
+        report = Report("title", agrees, forward=(ForwardResult("X", "float64", "fc6", error),))
+        assert not report.passed
+        assert report.other_failures == ["fc6 (X)"]
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])

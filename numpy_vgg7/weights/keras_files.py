@@ -24,6 +24,7 @@ EXPECTED = "file of Keras 3"
 FIX = "save it in Keras 3: model.save('FILE.keras'), or model.save_weights('FILE.weights.h5')"
 _KEYS = ("kernel", "bias")
 _MOST_LAYERS = 1000
+_LONGEST_CONFIG = 1 << 20  # bytes; as objects they take many times as much
 
 # What damaged files raise in h5py, and in the reading of a configuration.
 _ERRORS = (
@@ -39,6 +40,8 @@ def read_keras(path: Path) -> tuple[Described, None]:
     for name in ("config.json", "model.weights.h5"):
         if name not in archive.entries:
             raise WeightsError(str(path), f"a {EXPECTED}", f"an archive without {name}", FIX)
+    if archive.entries["config.json"].file_size > _LONGEST_CONFIG:
+        raise damaged(path, EXPECTED, f"a config.json of {archive.entries['config.json'].file_size:,} bytes")
     weights = dict(_layers(archive.read("model.weights.h5"), path))
     try:
         return read_layers(json.loads(archive.read("config.json")), weights, str(path)), None
@@ -74,15 +77,24 @@ def _layers(content: bytes, path: Path) -> Iterator[tuple[str, list[NDArray[Any]
         raise MissingDependencyError(str(path), "h5py", "no package h5py", fix) from error
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
-            group = file.get("layers", {})
+            group = _member(file, "layers") if "layers" in file else {}
             if len(group) > _MOST_LAYERS:
                 raise ValueError(f"{len(group)} layers")
             for name in group:
-                stored = group[name].get("vars", {})
-                if len(stored):
-                    yield name, [_array(stored[str(i)], len(content)) for i in range(len(stored))]
+                layer = _member(group, name)
+                stored = _member(layer, "vars") if "vars" in layer else {}
+                arrays = [_array(_member(stored, str(i)), len(content)) for i in range(len(stored))]
+                if arrays:
+                    yield name, arrays
     except _ERRORS as error:
         raise damaged(path, EXPECTED, f"{type(error).__name__}: {error}") from error
+
+
+def _member(group: Any, name: str) -> Any:
+    """An entry of a group that is in this place: links lead anywhere, even into other files."""
+    if type(group.get(name, getlink=True)).__name__ != "HardLink":
+        raise ValueError(f"{name} is a link")
+    return group[name]
 
 
 def _array(dataset: Any, size: int) -> NDArray[Any]:
