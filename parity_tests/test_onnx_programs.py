@@ -47,6 +47,28 @@ def test_the_file_passes_the_checker_with_inferred_shapes(tmp_path, name, dtype)
     assert (file.ir_version, file.opset_import[0].version) == (8, 15)
 
 
+@pytest.mark.parametrize("kind", ["float_data", "double_data", "half in int32_data", "half in raw_data"])
+def test_numbers_are_read_from_any_field_of_a_tensor(tmp_path, kind):
+    dtype = {"float_data": "float32", "double_data": "float64"}.get(kind, "float16")
+    model = random_model(CONFIGS["vgg7"], 3, "float64" if dtype == "float64" else "float32")
+    save(tmp_path / "w.onnx", model)
+    file = onnx.load(tmp_path / "w.onnx")
+    del file.metadata_props[:]
+    for tensor in file.graph.initializer:
+        array, name = onnx.numpy_helper.to_array(tensor).astype(dtype), tensor.name
+        code = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+        tensor.CopyFrom(
+            onnx.numpy_helper.from_array(array, name)
+            if "raw" in kind
+            else onnx.helper.make_tensor(name, code, array.shape, array.ravel())
+        )
+        assert tensor.HasField("raw_data") == ("raw" in kind)
+    onnx.save(file, tmp_path / "other.onnx")
+    found = import_weights(tmp_path / "other.onnx").model
+    for name, parameter in model.params.items():
+        assert np.array_equal(found.params[name], parameter.astype(dtype)), name
+
+
 # The evaluator takes seconds for 64 images of the largest network.
 BATCHES = [(name, 1) for name in CONFIGS] + [(name, 64) for name in CONFIGS if name != "vgg7-wide"]
 

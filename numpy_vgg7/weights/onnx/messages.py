@@ -19,6 +19,8 @@ DTYPES: dict[int, np.dtype[Any]] = {
 }  # fmt: skip
 CODES = {np.dtype(dtype).str: code for code, dtype in DTYPES.items() if dtype != BFLOAT16}
 
+_MOST_INTEGERS = 1 << 22  # of one tensor: half precision of a large VGG7, in 32 MB
+
 # AttributeProto.AttributeType
 _FLOAT, _INT, _STRING, _TENSOR, _INTS = 1, 2, 3, 4, 7
 
@@ -133,7 +135,7 @@ def _numbers(message: Message, dtype: np.dtype[Any]) -> NDArray[Any]:
         return np.frombuffer(message.content(9), dtype)
     if dtype.str in ("<f4", "<f8"):
         return message.numbers(4 if dtype.itemsize == 4 else 10, dtype.str)
-    integers = np.array(message.integers(7 if dtype.str == "<i8" else 5), np.int64)
+    integers = message.integer_array(7 if dtype.str == "<i8" else 5, _MOST_INTEGERS)
     if dtype.itemsize == 2:  # the 16 bits
         return integers.astype(np.uint16).view(dtype)
     return integers.astype(dtype)

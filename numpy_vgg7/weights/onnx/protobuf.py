@@ -4,7 +4,8 @@ See https://protobuf.dev/programming-guides/encoding. Nothing is copied when a m
 integer or a view of the file, so a file cannot claim memory that it does not contain.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -50,18 +51,25 @@ class Message:
 
     def integers(self, number: int) -> list[int]:
         """All values of an integer field; several may be packed in one."""
-        found: list[int] = []
+        found: list[int] = self.integer_array(number, MOST_FIELDS).tolist()
+        return found
+
+    def integer_array(self, number: int, most: int) -> NDArray[np.int64]:
+        """The same as an array. Raises ValueError if there are more than `most`, which take 8 bytes each."""
+        found = np.fromiter(islice(self._integers(number), most + 1), np.int64)
+        if len(found) > most:
+            raise ValueError(f"more than {most} integers")
+        return found
+
+    def _integers(self, number: int) -> Iterator[int]:
         for field in self._fields.get(number, []):
             if isinstance(field, int):
-                found.append(_signed(field))
+                yield _signed(field)
                 continue
             place = 0
             while place < len(field):
                 value, place = _varint(field, place)
-                found.append(_signed(value))
-                if len(found) > MOST_FIELDS:
-                    raise ValueError(f"more than {MOST_FIELDS} integers")
-        return found
+                yield _signed(value)
 
     def numbers(self, number: int, dtype: str) -> NDArray[Any]:
         """All values of a field of floating-point numbers; several may be packed in one."""
