@@ -64,6 +64,10 @@ def test_modules_that_cannot_be_compared_are_refused(model):
         compare_module(nn.Linear(2, 2), model)
     with pytest.raises(VGG7Error, match=r"nn\.Module"):
         compare_module(model, model)
+    with pytest.raises(VGG7Error, match="no batch normalization"):
+        compare_module(nn.Sequential(nn.BatchNorm2d(1), *sequential(model)), model)
+    with pytest.raises(VGG7Error, match=r"logits of shape \(5, 5\), found \(5, 2\)"):
+        compare_module(nn.Sequential(*sequential(model), nn.AvgPool1d(2)), model)
 
 
 def test_the_mirror_passes(model):

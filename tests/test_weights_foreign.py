@@ -1,7 +1,6 @@
 """Weights as other programs save them are imported as the same function, or refused with the reason."""
 
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,12 +15,10 @@ from numpy_vgg7.weights import Origin, import_weights
 from numpy_vgg7.weights.layouts import from_pytorch
 from numpy_vgg7.weights.npz import npz_bytes
 from tests.commands import numpy_vgg7
+from tests.foreign_weights import CASES, CONFIG, LAYERS, assert_same, imported, prefixed, renamed, state
 
-CASES = Path(__file__).parent / "weights_cases"
 RELU = ("relu",) * 6 + ("identity",)
-CONFIG = VGG7Config(image_size=8, channels=(2, 2, 4, 4), hidden=(6, 6))
 SEQUENTIAL = ("features.0", "features.2", "features.5", "features.10", "head.1", "head.3", "head.5")
-LAYERS = ("conv1", "conv2", "conv3", "conv4", "fc5", "fc6", "fc7")
 
 
 @pytest.fixture(scope="module")
@@ -32,31 +29,6 @@ def model():
 @pytest.fixture(scope="module")
 def digits():
     return load(str(CASES / "digits_eval.npz"), 10, 8)
-
-
-def state(model, dtype=torch.float32):
-    return {name: torch.tensor(parameter).to(dtype) for name, parameter in model.params.items()}
-
-
-def renamed(tensors, layers):
-    new = dict(zip(LAYERS, layers, strict=True))
-    return {f"{new[name.split('.')[0]]}.{name.split('.')[1]}": tensor for name, tensor in tensors.items()}
-
-
-def prefixed(tensors, prefix):
-    return {prefix + name: tensor for name, tensor in tensors.items()}
-
-
-def imported(content, folder, **origin):
-    torch.save(content, folder / "w.pt")
-    return import_weights(folder / "w.pt", Origin(**origin))
-
-
-def assert_same(found, model):
-    assert found.config == model.config
-    for name, parameter in model.params.items():
-        assert np.array_equal(found.params[name], parameter), name
-        assert found.params[name].dtype == parameter.dtype, name
 
 
 @pytest.mark.parametrize(
@@ -155,6 +127,21 @@ def test_half_precision_is_widened_exactly(model, tmp_path, dtype, suffix):
     assert found.steps == (f"widened 14 tensors from {kind} to float32, exactly",)
     for name, tensor in tensors.items():
         assert np.array_equal(found.model.params[name], tensor.float().numpy()), name
+
+
+UNREADABLE = {
+    "complex": lambda tensor: tensor.to(torch.complex64),
+    "of eight bits": lambda tensor: tensor.to(torch.float8_e4m3fn),
+    "sparse": torch.Tensor.to_sparse,
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_parameter_that_cannot_be_read_is_refused_and_not_replaced_by_zeros(model, tmp_path, kind):
+    content = state(model)
+    content["conv2.bias"] = UNREADABLE[kind](content["conv2.bias"])
+    with pytest.raises(VGG7Error, match=r"conv2\.bias: expected a tensor of floats"):
+        imported(content, tmp_path)
 
 
 CONTAINERS = {
@@ -325,50 +312,6 @@ def test_a_scale_of_the_pixels_is_folded_exactly(model, tmp_path):
 def test_a_mean_is_refused_since_the_padding_is_zero(model, tmp_path):
     with pytest.raises(VGG7Error, match="zero padding of conv1"):
         imported(state(model), tmp_path, mean=0.3, std=0.376)
-
-
-OTHER_NETWORKS = {
-    "images in colour": ({"conv1.weight": torch.ones(2, 3, 3, 3)}, "one input channel.*RGB.*2, 3, 3, 3"),
-    "kernels of 5x5": ({"conv2.weight": torch.ones(2, 2, 5, 5)}, "kernels of 3x3 only.*conv2.*5, 5"),
-    "an eighth layer": ({"fc8.weight": torch.ones(5, 10)}, "3 fully connected layers, found 4: .*fc8"),
-    "a fifth convolution": ({"conv5.weight": torch.ones(4, 4, 3, 3)}, "4 convolutions, found 5: .*conv5"),
-    "batch normalization": (
-        {"bn1.weight": torch.ones(2), "bn1.running_mean": torch.ones(2)}, "no batch normalization.*bn1.run",
-    ),
-    "another normalization": ({"norm1.weight": torch.ones(2)}, "no normalization layers, found norm1"),
-    "weight normalization": ({"conv1.weight_g": torch.ones(2, 1, 1, 1)}, "no weight or spectral norm"),
-    "PReLU": ({"act1.weight": torch.ones(1)}, "no layers with a weight per channel.*PReLU, found act1"),
-    "a convolution in one dimension": ({"conv0.weight": torch.ones(2, 1, 3)}, "no one-dimensional conv"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", OTHER_NETWORKS)
-def test_what_a_vgg7_does_not_have_is_named(model, tmp_path, kind):
-    content, words = OTHER_NETWORKS[kind]
-    with pytest.raises(VGG7Error, match=words) as caught:
-        imported(state(model) | content, tmp_path)
-    assert "remove" not in str(caught.value).replace("remove_parametrizations", "")
-
-
-def test_the_case_with_batch_normalization_is_refused_as_such():
-    with pytest.raises(VGG7Error, match=r"no batch normalization \(BatchNorm\), found bn1.running_mean"):
-        import_weights(CASES / "w_bn.npz")
-
-
-SEQUENTIALS = {
-    "in colour": (lambda: [nn.Conv2d(i, o, 3) for i, o in ((3, 2), (2, 2), (2, 4), (4, 4))], 3, "RGB"),
-    "with 5x5": (lambda: [nn.Conv2d(i, o, 5) for i, o in ((1, 2), (2, 2), (2, 4), (4, 4))], 3, "3x3 only"),
-    "with fc8": (lambda: [nn.Conv2d(i, o, 3) for i, o in ((1, 2), (2, 2), (2, 4), (4, 4))], 4, "found 4: 9"),
-    "like LeNet": (lambda: [nn.Conv2d(1, 6, 5), nn.Conv2d(6, 16, 5)], 3, "4 convolutions, found 2: 0, 1"),
-}
-
-
-@pytest.mark.parametrize("kind", SEQUENTIALS)
-def test_what_a_vgg7_does_not_have_is_named_without_layer_names(tmp_path, kind):
-    convs, count, words = SEQUENTIALS[kind]
-    layers = [*convs(), *([nn.ReLU()] * 5), *(nn.Linear(16, 16) for _ in range(count))]
-    with pytest.raises(VGG7Error, match=words):
-        imported(nn.Sequential(*layers).state_dict(), tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")

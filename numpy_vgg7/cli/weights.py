@@ -51,7 +51,9 @@ def export(
 
 
 def import_(
-    foreign: Annotated[Path, typer.Argument(help=options.FORMATS, metavar="FOREIGN")],
+    foreign: Annotated[
+        Path, typer.Argument(help=f"{options.FORMATS}; also .pth, .ckpt, .bin, .pkl", metavar="FOREIGN")
+    ],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="OUT")],
     preset: Annotated[str | None, typer.Option(help="The activations are those of this preset.")] = None,
     config: Annotated[Path | None, typer.Option(help="A JSON file with the whole configuration.")] = None,

@@ -20,7 +20,7 @@ BY_NAME = {
     r"prelu": ("PReLU", TRAIN),
     r"in_proj|out_proj|attn|attention": ("attention", TRAIN),
     r"_ih(_l\d)?$|_hh(_l\d)?$": ("recurrent layers", TRAIN),
-    r"scales?$|zero_point$|_packed_params": ("quantized weights", TRAIN),
+    r"zero_point$|_packed_params": ("quantized weights", TRAIN),
 }  # fmt: skip
 
 # The kinds of layers that a VGG7 has, by the dimensions of their weights, and how many.
@@ -49,27 +49,28 @@ def _features(tensors: Tensors) -> Iterator[tuple[str, str, str]]:
             yield f"no {feature}", _list(names), fix
     weights = {name.removesuffix(".weight"): t for name, t in tensors.items() if name.endswith(".weight")}
     for ndim, feature in OTHERS.items():
-        layers = [layer for layer, weight in weights.items() if weight.ndim == ndim]
-        if layers:
-            yield f"no {feature}", _list(layers), TRAIN
+        found = [f"{layer}.weight" for layer, weight in weights.items() if weight.ndim == ndim]
+        if found:
+            yield f"no {feature}", _list(found), TRAIN
     for ndim, (kind, count) in LAYERS.items():
         layers = [layer for layer, weight in weights.items() if weight.ndim == ndim]
         if weights and len(layers) != count:
-            yield f"{count} {kind}", f"{len(layers)}: {_list(layers)}", TRAIN
+            fix = TRAIN if len(layers) > count else "check that the file is complete, or train a VGG7"
+            yield f"{count} {kind}", f"{len(layers)}: {_list(layers)}", fix
     kernels = {layer: weight.shape for layer, weight in weights.items() if weight.ndim == 4}
     for layer, shape in kernels.items():
-        found = f"{layer}.weight of shape {shape}"
+        where = f"{layer}.weight of shape {shape}"
         if shape[2:] != (3, 3) and shape[:2] == (3, 3):
             fix = "give --layout keras if the kernels are (H, W, in, out)"
-            yield "kernels of (out, in, 3, 3)", f"{found}, as in Keras", fix
+            yield "kernels of (out, in, 3, 3)", f"{where}, as in Keras", fix
         if shape[2:] != (3, 3):
-            yield "kernels of 3x3 only", found, TRAIN
+            yield "kernels of 3x3 only", where, TRAIN
     for layer in ["conv1"] if "conv1" in kernels else sorted(kernels, key=lambda name: kernels[name][1])[:1]:
         channels = kernels[layer][1]
         if channels > 1:
             images = "colour images (RGB)" if channels == 3 else f"images with {channels} channels"
-            found = f"{images}: {layer}.weight of shape {kernels[layer]}"
-            yield "one input channel, for grey images", found, TRAIN
+            where = f"{layer}.weight of shape {kernels[layer]}"
+            yield "one input channel, for grey images", f"{images}: {where}", TRAIN
 
 
 def _list(names: list[str]) -> str:

@@ -1,6 +1,6 @@
 """The usual wrong readings of weights. Which one would give the outputs of the other program?
 
-Each reading computes the logits in another way. They are tried one by one, then in pairs.
+Each reading computes the logits in another way. They are tried one by one, then several together.
 """
 
 import math
@@ -159,6 +159,8 @@ def normalised(net: Network, mean: float, std: float) -> Network:
     """The network behind a normalisation (x - mean) / std of its images."""
     words, fix = f"the images are normalised: (x - {mean:.4f}) / {std:.4f}", NOT_FOLDED
     if abs(mean) < 1e-4 * abs(std):
+        white = round(1 / std)
+        std = 1 / white if abs(white * std - 1) < 1e-5 else std  # 255, say, not 254.9999
         words, fix = f"the network takes pixels in 0..{1 / std:.6g}", f"give --std {std:.9g}"
     elif abs(mean - 1) < 1e-3 and abs(std + 1) < 1e-3:
         words = "the images are inverted: 1 - x"
@@ -203,7 +205,7 @@ TRIPLE: tuple[Reading, ...] = (pooling, normalisations, activations)  # what tut
 def explain(plain: Network, probe: Probe) -> Network | None:
     """The reading of a network's weights that gives the outputs of a probe, or None if none is known."""
     few = probe.first(IMAGES)
-    for network in (*_without_padding(plain, few), *_candidates(plain)):
+    for network in chain(_without_padding(plain, few), _candidates(plain)):
         if fits(network, few) and fits(network, probe):
             return network
     return None

@@ -54,6 +54,10 @@ def unwrap(tree: Any, source: str, file_size: int) -> tuple[Tensors, list[str]]:
     steps = [f"took the state dict {place!r} of the checkpoint"] if place else []
     tensors = _read_all(state, source, file_size)
     others = [name for name in state if name not in tensors]
+    for name in others:
+        if isinstance(state[name], (Unknown, list)) and layer_and_key(name):
+            fix = "convert it to a dense float32 tensor before saving"
+            raise WeightsError(f"{source}: {name}", "a tensor of floats", _word(state[name]), fix)
     if others:
         steps.append(f"ignored entries that are not tensors: {_list(others)}")
     counters = [name for name, t in tensors.items() if t.ndim == 0 and t.dtype.kind in "iu"]
