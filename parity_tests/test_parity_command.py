@@ -24,6 +24,10 @@ def test_every_preset_passes_with_all_its_tensors(preset):
     assert len(report["tensors"]) == TENSORS[preset]
     assert all(tensor["max_relative_error"] <= 1e-12 for tensor in report["tensors"])
     assert {tensor["kind"] for tensor in report["tensors"]} == {"value", "gradient", "update"}
+    assert [program["dtype"] for program in report["forward"]] == ["float64", "float32"]  # ONNX's
+    for program, bound in zip(report["forward"], (1e-12, 1e-5), strict=True):
+        assert program["passed"]
+        assert 0 < program["max_relative_error"] <= bound
 
 
 @pytest.mark.parametrize("name", ["conv2.weight", "fc6.bias"])

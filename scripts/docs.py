@@ -70,6 +70,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "torch_ref/weights.py": ("to_torch", "from_torch"),
         "torch_ref/compare.py": (),
     },
+    "Keras": {"keras_ref/model.py": ("to_keras",)},
     "Errors": {"numpy_vgg7/errors.py": ()},
 }
 

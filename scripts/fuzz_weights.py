@@ -25,10 +25,13 @@ import numpy as np
 import safetensors.torch
 import torch
 
+from keras_ref import write_keras
 from numpy_vgg7 import VGG7Config, VGG7Error
 from numpy_vgg7.parity.case import random_model
-from numpy_vgg7.weights import import_weights, save
+from numpy_vgg7.weights import Origin, import_weights, save
 from numpy_vgg7.weights.formats import WRITERS
+from numpy_vgg7.weights.onnx.export import onnx_model
+from numpy_vgg7.weights.onnx.messages import encode_model
 from torch_ref.weights import write_pt
 
 LIMIT = 80e6  # `archive.SPARE`, and what reading any file takes
@@ -42,10 +45,12 @@ def valid_files(folder: Path) -> Iterator[tuple[str, bytes]]:
     """A suffix and the content of a valid file, for every format and version of it."""
     model = random_model(CONFIG, 3, "float32")
     state = {name: torch.tensor(parameter) for name, parameter in model.params.items()}
-    for suffix in (".safetensors", ".npz", ".pt"):
+    for suffix in (".safetensors", ".npz", ".pt", ".onnx", ".keras", ".weights.h5"):
         path = folder / f"valid{suffix}"
-        save(path, model, {**WRITERS, ".pt": write_pt})
+        save(path, model, {**WRITERS, ".pt": write_pt, ".keras": write_keras, ".h5": write_keras})
         yield suffix, path.read_bytes()
+    graph = onnx_model(model.config, model.params)  # without metadata, as other programs write it
+    yield ".onnx", encode_model(graph)
     yield ".safetensors", safetensors.torch.save({name: t.bfloat16() for name, t in state.items()})
     stream = io.BytesIO()
     np.savez_compressed(stream, **model.params)
@@ -140,7 +145,7 @@ def fuzz(files: int, seed: int) -> dict[str, object]:
             tracemalloc.reset_peak()
             before, start = tracemalloc.get_traced_memory()[0], time.perf_counter()
             try:
-                import_weights(path)
+                import_weights(path, Origin(layout="keras") if suffix == ".weights.h5" else None)
                 outcomes["imported"] += 1
             except VGG7Error:
                 outcomes["refused"] += 1

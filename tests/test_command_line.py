@@ -105,7 +105,7 @@ BAD_INPUT = {
         lambda d: ["evaluate", d / "no.safetensors"],
         ["no.safetensors", "nothing"],
     ),
-    "an unknown suffix": (lambda d: ["export", d / "w.safetensors", d / "w.h5"], ["w.h5", ".npz"]),
+    "an unknown suffix": (lambda d: ["export", d / "w.safetensors", d / "w.tflite"], ["w.tflite", ".npz"]),
     "a PNG that is a text file": (
         lambda d: ["predict", d / "w.safetensors", _write(d / "x.png", b"some text")],
         ["x.png", "PNG"],

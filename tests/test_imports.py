@@ -25,7 +25,17 @@ ORDER = [
 ]
 DEFINITION = {"functional", "network", "optim"}
 # Imports inside a function, at the time of the call.
-LAZY = {("model", "weights"), ("cli", "torch_ref"), ("cli", "jax_ref"), ("parity", "torch_ref")}
+LAZY = {
+    ("model", "weights"),
+    ("cli", "torch_ref"),
+    ("cli", "jax_ref"),
+    ("cli", "onnx_ref"),
+    ("cli", "keras_ref"),
+    ("parity", "torch_ref"),
+}
+
+# Packages that only those which compare with them, or write their files, import.
+OTHERS = {name: f"{name}_ref" for name in ("torch", "jax", "onnx", "keras")} | {"onnxruntime": "onnx_ref"}
 
 FILES = sorted((ROOT / "numpy_vgg7").rglob("*.py"))
 
@@ -62,8 +72,8 @@ def test_a_module_imports_only_from_those_before_it(path):
         package, target = [*name.split("."), ""][:2]
         if package == "numpy_vgg7":
             assert target in before or (lazy and (part, target) in LAZY), f"{path}: {part} imports {name}"
-        assert package not in ("torch", "jax"), f"{path} imports {name}: only {package}_ref does"
-        if package in ("torch_ref", "jax_ref"):
+        assert package not in OTHERS, f"{path} imports {name}: only {OTHERS[package]} does"
+        if package in OTHERS.values():
             allowed = lazy and (part, package) in LAZY
             assert allowed, f"{path} imports {name} outside a function of cli or parity"
 

@@ -120,7 +120,7 @@ def predict(
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help=".safetensors, .npz, .pt or .pth", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help=options.FORMATS, metavar="FILE")],
     as_json: AsJson = False,
 ) -> None:
     """Verify a weights file and list its tensors and configuration."""

@@ -15,13 +15,15 @@ from numpy_vgg7.errors import MissingDependencyError
 from numpy_vgg7.model import VGG7
 
 if TYPE_CHECKING:
+    from numpy_vgg7.parity.forward import ForwardReference
     from numpy_vgg7.weights import Origin
 
 screen = Console(highlight=False)  # results
 messages = Console(stderr=True, highlight=False)  # progress and notes
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Weights = Annotated[Path, typer.Argument(help="Weights: .safetensors, .npz, .pt or .pth", metavar="WEIGHTS")]
+FORMATS = ".safetensors, .npz, .pt, .onnx, .keras or .weights.h5"
+Weights = Annotated[Path, typer.Argument(help=f"Weights: {FORMATS}", metavar="WEIGHTS")]
 Preset = Annotated[str, typer.Option(help="The network: article, vgg7 or vgg7-wide.")]
 Data = Annotated[
     str,
@@ -105,14 +107,17 @@ def threads(model: VGG7 | None, count: int) -> Iterator[None]:
 
 
 @contextmanager
-def extra(purpose: str, package: str, name: str) -> Iterator[None]:
-    """Raise MissingDependencyError where a block finds no `package`, which has an extra of the same name."""
+def extra(purpose: str, package: str, name: str, of: str | None = None) -> Iterator[None]:
+    """Raise MissingDependencyError where a block finds no `package`.
+
+    `of` is the extra that contains it; by default it has the name of the package.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        fix = f"install it: pip install 'numpy-vgg7[{package}]'"
+        fix = f"install it: pip install 'numpy-vgg7[{of or package}]'"
         raise MissingDependencyError(purpose, name, f"no package {package}", fix) from error
 
 
@@ -126,6 +131,16 @@ def jax(purpose: str) -> AbstractContextManager[None]:
     return extra(purpose, "jax", "JAX")
 
 
+def onnx_programs() -> "tuple[tuple[ForwardReference, ...], tuple[str, ...]]":
+    """References that run the network as an ONNX graph, or a line that says why there are none."""
+    try:
+        with extra("parity run", "onnx", "ONNX"), extra("parity run", "onnxruntime", "ONNX Runtime", "onnx"):
+            from onnx_ref import PROGRAMS
+    except MissingDependencyError as error:
+        return (), (f"not compared with {error.expected}: {error.found} ({error.fix})",)
+    return PROGRAMS, ()
+
+
 def require_matplotlib(purpose: str) -> None:
     """Raise MissingDependencyError unless matplotlib is installed."""
     if not plots.available():
@@ -134,18 +149,23 @@ def require_matplotlib(purpose: str) -> None:
 
 
 def writers(path: Path) -> dict[str, Any]:
-    """The table of writers, with PyTorch's format if `path` has its suffix.
+    """The table of writers, with PyTorch's or Keras' format if `path` has its suffix.
 
     Raises WeightsError on an unknown suffix.
     """
     from numpy_vgg7.weights.formats import WRITERS, by_suffix
 
-    by_suffix(path, {**WRITERS, ".pt": None, ".pth": None})
-    if path.suffix not in (".pt", ".pth"):
-        return dict(WRITERS)
-    with pytorch(f"{path}"):
-        from torch_ref.weights import write_pt
-    return {**WRITERS, path.suffix: write_pt}
+    by_suffix(path, {**WRITERS, ".pt": None, ".pth": None, ".keras": None, ".h5": None})
+    writers: dict[str, Any] = dict(WRITERS)
+    if path.suffix in (".pt", ".pth"):
+        with pytorch(f"{path}"):
+            from torch_ref.weights import write_pt
+        writers[path.suffix] = write_pt
+    elif path.suffix in (".keras", ".h5"):
+        with pytorch(f"{path}"), extra(f"{path}", "keras", "Keras"):
+            from keras_ref import write_keras
+        writers[path.suffix] = write_keras
+    return writers
 
 
 def read_weights(path: Path, origin: "Origin | None" = None) -> VGG7:

@@ -60,7 +60,8 @@ def run(
     """Compare every activation, gradient and updated parameter with PyTorch's.
 
     In float64, where a difference is a bug; in float32, where it is rounding; and with derivatives by
-    complex steps. The definition of the network is compared as well. Exit code 4 on a mismatch.
+    complex steps. The definition of the network is compared as well; and, where they are installed, ONNX's
+    reference evaluator and ONNX Runtime run the forward pass. Exit code 4 on a mismatch.
     """
     with options.pytorch("parity run"):
         from torch_ref.trace import trace as reference
@@ -73,7 +74,8 @@ def run(
             raise typer.BadParameter(f"choose one of {names}", param_hint="--perturb")
         product.params[perturb].flat[0] += 1e-6
     title = f"{weights or preset}: NumPy against PyTorch, batch of {batch_size}"
-    found = run_case(title, case, product, reference, seed)
+    forward, notes = options.onnx_programs()
+    found = run_case(title, case, product, reference, seed, forward, notes)
     _show(found, report.as_json(found) if as_json else None, html)
 
 

@@ -14,7 +14,7 @@ MISMATCH = 4
 
 def export(
     weights: Weights,
-    out: Annotated[Path, typer.Argument(help=".safetensors, .npz, .pt or .pth", metavar="OUT")],
+    out: Annotated[Path, typer.Argument(help=options.FORMATS, metavar="OUT")],
     probe: Annotated[
         Path | None,
         typer.Option(
@@ -43,6 +43,8 @@ def export(
     else:
         write_bytes(out, npz_bytes(from_pytorch(model.params, layout)))
     print(f"wrote {out}")
+    if out.suffix == ".onnx" and model.dtype == "float64":
+        options.messages.print("the graph is in float64; ONNX Runtime has convolutions in float32 only")
     if probe:
         write_probe(probe, model)
         print(f"wrote {probe}")
@@ -50,7 +52,7 @@ def export(
 
 def import_(
     foreign: Annotated[
-        Path, typer.Argument(help=".safetensors, .npz, .pt, .pth, .ckpt, .bin or .pkl", metavar="FOREIGN")
+        Path, typer.Argument(help=f"{options.FORMATS}; also .pth, .ckpt, .bin, .pkl", metavar="FOREIGN")
     ],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="OUT")],
     preset: Annotated[str | None, typer.Option(help="The activations are those of this preset.")] = None,

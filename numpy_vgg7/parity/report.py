@@ -31,6 +31,16 @@ def as_json(report: Report) -> dict[str, Any]:
         "definition": {
             "max_relative_error": _number(report.definition.max_relative_error) if report.definition else None
         },
+        "forward": [
+            {
+                "program": found.program,
+                "dtype": found.dtype,
+                "passed": found.passed,
+                "worst": found.worst,
+                "max_relative_error": _number(found.max_relative_error),
+            }
+            for found in report.forward
+        ],
     }
 
 
@@ -133,6 +143,9 @@ def summary(report: Report) -> list[str]:
     if report.definition:
         worst_of_definition = report.definition.max_relative_error
         lines.append(f"definition: worst relative error {worst_of_definition:.1e} (bound {LANE64:.0e})")
+    for found in report.forward:
+        error = f"worst relative error {found.max_relative_error:.1e} (bound {found.bound:.0e})"
+        lines.append(f"{found.program}: {error}, forward pass, {found.dtype}")
     if report.passed:
         how = f"worst relative error {worst:.1e} (bound {LANE64:.0e})"
         if report.dtype == "float32":

@@ -1,5 +1,6 @@
 """One model against the reference, by all comparisons: what `parity run` shows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy_vgg7.parity.checks import Referee
 from numpy_vgg7.parity.compare import Comparison, compare
 from numpy_vgg7.parity.complex_step import Checked, complex_step
 from numpy_vgg7.parity.engine_check import locate
+from numpy_vgg7.parity.forward import ForwardReference, ForwardResult, compare_forward
 from numpy_vgg7.parity.kernel_alone import localise_kernels
 from numpy_vgg7.parity.localise import Culprit, localise
 from numpy_vgg7.parity.rounding import Rounding, bounds_used, rounding_errors
@@ -36,6 +38,7 @@ class Report:
     notes: tuple[str, ...] = ()  # what was judged, and what was not
     seed: int | None = None
     dtype: str = "float64"
+    forward: tuple[ForwardResult, ...] = ()  # other references for the values of the forward pass
 
     @property
     def passed(self) -> bool:
@@ -44,14 +47,15 @@ class Report:
 
     @property
     def other_failures(self) -> list[str]:
-        """Tensors out of bounds in float32, by the complex step, or in the definition."""
+        """Tensors out of bounds in float32, by the complex step, in the definition, or by `forward`."""
         definition = self.definition.tensors if self.definition else ()
         rounding = [f"{found.name} (float32)" for found in self.rounding if not found.passed]
         failed = {found.name for found in self.comparison.tensors if not found.passed}
         over = [name for name in self.over_bound if name not in failed]
         rounding += [f"{name} (float32, rounding bound)" for name in over]
         steps = [f"{found.name} (complex step)" for found in self.complex_steps if not found.passed]
-        return rounding + steps + [f"{found.name} (definition)" for found in definition if not found.passed]
+        steps += [f"{found.name} (definition)" for found in definition if not found.passed]
+        return rounding + steps + [f"{r.worst} ({r.program})" for r in self.forward if not r.passed]
 
     @property
     def over_bound(self) -> list[str]:
@@ -78,10 +82,19 @@ class Report:
             raise AssertionError("\n".join(summary(self)))
 
 
-def run(title: str, case: Case, product: VGG7, referee: Referee, seed: int) -> Report:
+def run(
+    title: str,
+    case: Case,
+    product: VGG7,
+    referee: Referee,
+    seed: int,
+    forward: Sequence[ForwardReference] = (),
+    notes: tuple[str, ...] = (),
+) -> Report:
     """Compare `product`, which should be the float64 model of `case`, with the reference trace of the case.
 
-    The definition is compared as well, with the parameters of `case`.
+    The definition is compared as well, with the parameters of `case`; and the values of the forward pass with
+    those of `forward`.
     """
     reference = referee(case)
     found = product_trace(replace(case, model=product))
@@ -106,7 +119,9 @@ def run(title: str, case: Case, product: VGG7, referee: Referee, seed: int) -> R
         bounds_used(product.layers, product.params, reference),
         tuple(complex_step(few, product.trace(few.images, few.labels), seed, entries)),
         definition,
+        notes=notes,
         seed=seed,
+        forward=compare_forward(case, product, forward),
     )
 
 

@@ -1,7 +1,8 @@
 """Weights files.
 
 `formats.py` is the table of formats: `safetensors_file.py`, `npz.py` and `pytorch.py`, which read through
-`archive.py` and `pickles.py`. `record.py` verifies files with metadata.
+`archive.py` and `pickles.py`; `onnx/` and `keras_files.py`, whose files contain the layers (`chain.py`).
+`record.py` verifies files with metadata.
 
 `importing.py` reads files of other programs in steps: `state_dict.py`, `tensors.py`, `layouts.py`,
 `names.py`, `features.py`, `infer.py`. `check.py` compares the result with a probe (`probe.py`), and explains

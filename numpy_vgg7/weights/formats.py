@@ -1,6 +1,7 @@
 """A reader and a writer for each format, selected by the suffix.
 
-Readers return the tensors and the metadata, a JSON text, or None if the file has none.
+Readers return the tensors and the metadata, a JSON text, or None if the file has none. Those of files that
+contain layers return `Described` where there is no metadata.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from typing import Any, TypeVar
 
 from numpy_vgg7.errors import WeightsError
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.weights.keras_files import read_h5, read_keras
 from numpy_vgg7.weights.npz import read_npz, write_npz
+from numpy_vgg7.weights.onnx.file import read_onnx, write_onnx
 from numpy_vgg7.weights.pytorch import read_pt
 from numpy_vgg7.weights.record import KEY, check_tensors, describe, verify
 from numpy_vgg7.weights.safetensors_file import read_safetensors, write_safetensors
@@ -22,10 +25,10 @@ Reader = Callable[[Path], tuple[Any, str | None]]
 Writer = Callable[[Path, Tensors, str], None]
 READERS: dict[str, Reader] = {
     ".safetensors": read_safetensors, ".npz": read_npz, ".pt": read_pt, ".pth": read_pt, ".ckpt": read_pt,
-    ".bin": read_pt, ".pkl": read_pt,
+    ".bin": read_pt, ".pkl": read_pt, ".onnx": read_onnx, ".keras": read_keras, ".h5": read_h5,
 }  # fmt: skip
-# torch_ref writes .pt and .pth.
-WRITERS: dict[str, Writer] = {".safetensors": write_safetensors, ".npz": write_npz}
+# torch_ref writes .pt and .pth, keras_ref .keras and .weights.h5.
+WRITERS: dict[str, Writer] = {".safetensors": write_safetensors, ".npz": write_npz, ".onnx": write_onnx}
 
 
 def save(path: Path, model: VGG7, writers: dict[str, Writer] = WRITERS) -> None:
@@ -36,7 +39,7 @@ def save(path: Path, model: VGG7, writers: dict[str, Writer] = WRITERS) -> None:
 
 
 def load(path: Path) -> VGG7:
-    """Read and verify a .safetensors or .npz file that `save` wrote. Raises WeightsError."""
+    """Read and verify a .safetensors, .npz or .onnx file that `save` wrote. Raises WeightsError."""
     tensors, metadata = by_suffix(path, READERS)(path)
     if metadata is None:
         expected = f"the metadata key {KEY} with configuration, checksums and probe"

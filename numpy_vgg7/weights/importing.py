@@ -8,6 +8,7 @@ import numpy as np
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import ConfigError, WeightsError
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.weights.chain import Described
 from numpy_vgg7.weights.features import require_vgg7
 from numpy_vgg7.weights.formats import READERS, by_suffix
 from numpy_vgg7.weights.infer import infer_config
@@ -68,7 +69,11 @@ def import_weights(path: Path, origin: Origin | None = None) -> Imported:
     tree, metadata = by_suffix(path, READERS)(path)
     if metadata is not None:
         return _own(tree, metadata, said, source)
-    tensors, steps = unwrap(tree, source, path.stat().st_size)
+    described = tree if isinstance(tree, Described) else None
+    if described:
+        said, tensors, steps = _as_described(described, said, source), described.tensors, [*described.steps]
+    else:
+        tensors, steps = unwrap(tree, source, path.stat().st_size)
     for step in (
         widen,
         lambda found: to_pytorch(found, said.layout),
@@ -83,9 +88,13 @@ def import_weights(path: Path, origin: Origin | None = None) -> Imported:
     if said.activations:
         config = replace(config, activations=said.activations)  # type: ignore[arg-type]
     check_tensors(tensors, config, source)
+    if described and described.image_size not in (None, config.image_size):
+        expected = f"weights for images of {described.image_size} pixels per side"
+        fix = "it has other padding or pooling than a VGG7"
+        raise WeightsError(source, expected, f"weights for {config.image_size}", fix)
     tensors, lines = fold_normalisation(tensors, said.mean, said.std)
     model = VGG7.from_params(config, tensors)
-    return Imported(model, tuple(steps + lines), tuple(_assumptions(model.config, said)))
+    return Imported(model, tuple(steps + lines), tuple(_assumptions(config, said, described)))
 
 
 def _own(tensors: Tensors, metadata: str, said: Origin, source: str) -> Imported:
@@ -101,6 +110,22 @@ def _own(tensors: Tensors, metadata: str, said: Origin, source: str) -> Imported
         fix = "omit the options: the file contains its names, layout and configuration"
         raise WeightsError(source, "weights of another program", "a file of numpy-vgg7", fix)
     return Imported(VGG7.from_params(config, tensors))
+
+
+def _as_described(described: Described, said: Origin, source: str) -> Origin:
+    """What a file says that contains its layers. An option that says something else is an error."""
+    for what, given, found in (
+        ("activations", said.activations or (said.config and said.config.activations), described.activations),
+        ("flatten order", said.flatten, described.flatten),
+        ("layout", None if said.layout == "pytorch" else said.layout, described.layout),
+    ):
+        if given not in (None, found):
+            fix = "omit the option: the file contains its layers"
+            raise ConfigError(f"{source}: {what}", str(found), str(given), fix)
+    if said.maps:
+        fix = "omit --map: the file contains the order of its layers"
+        raise ConfigError(f"{source}: names", "none", ", ".join(said.maps), fix)
+    return replace(said, layout="pytorch", activations=described.activations, flatten=described.flatten)
 
 
 def zero_biases(tensors: Tensors) -> tuple[Tensors, list[str]]:
@@ -130,15 +155,17 @@ def fold_normalisation(tensors: Tensors, mean: float, std: float) -> tuple[Tenso
     return tensors | {"conv1.weight": folded}, [f"divided conv1.weight by the std {std:g}"]
 
 
-def _assumptions(config: VGG7Config, said: Origin) -> list[str]:
+def _assumptions(config: VGG7Config, said: Origin, described: Described | None) -> list[str]:
     """What neither the file nor the user said."""
     size = config.image_size
     assumed = []
     if said.config is None and said.activations is None:
         names = ", ".join(config.activations)
         assumed.append(f"activations: {names} (change with --activations, --preset or --config)")
-    assumed.append(f"image size: {size}x{size}, which follows from padding 1 and two 2x2 pools")
-    assumed.append("pooling: average, after the activation")
+    if described is None or described.image_size is None:
+        assumed.append(f"image size: {size}x{size}, which follows from padding 1 and two 2x2 pools")
+    if described is None:
+        assumed.append("pooling: average, after the activation")
     if said.layout == "pytorch" and said.flatten is None:
         assumed.append("flatten order: C, H, W (change with --flatten hwc or --layout keras)")
     if (said.mean, said.std) == (0, 1):

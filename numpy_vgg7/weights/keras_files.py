@@ -1,0 +1,108 @@
+"""Keras' files: .keras, a zip archive with the layers and the weights, and the weights alone, .weights.h5.
+
+HDF5 needs h5py, which comes with Keras; Keras itself is not needed, and nothing in a file is executed.
+"""
+
+import io
+import json
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numpy_vgg7 import files
+from numpy_vgg7.errors import MissingDependencyError, WeightsError
+from numpy_vgg7.weights.archive import Archive
+from numpy_vgg7.weights.chain import Described
+from numpy_vgg7.weights.keras_layers import read_layers
+from numpy_vgg7.weights.tensors import Tensors, damaged
+
+EXPECTED = "file of Keras 3"
+FIX = "save it in Keras 3: model.save('FILE.keras'), or model.save_weights('FILE.weights.h5')"
+_KEYS = ("kernel", "bias")
+_MOST_LAYERS = 1000
+_LONGEST_CONFIG = 1 << 20  # bytes; as objects they take many times as much
+
+# What damaged files raise in h5py, and in the reading of a configuration.
+_ERRORS = (
+    OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, OverflowError,
+    RecursionError, MemoryError,
+)  # fmt: skip
+
+
+def read_keras(path: Path) -> tuple[Described, None]:
+    """The network in a .keras file. Raises WeightsError, or MissingDependencyError without h5py."""
+    files.require_file(path, WeightsError)
+    archive = Archive(path, EXPECTED)
+    for name in ("config.json", "model.weights.h5"):
+        if name not in archive.entries:
+            raise WeightsError(str(path), f"a {EXPECTED}", f"an archive without {name}", FIX)
+    if archive.entries["config.json"].file_size > _LONGEST_CONFIG:
+        raise damaged(path, EXPECTED, f"a config.json of {archive.entries['config.json'].file_size:,} bytes")
+    weights = dict(_layers(archive.read("model.weights.h5"), path))
+    try:
+        return read_layers(json.loads(archive.read("config.json")), weights, str(path)), None
+    except _ERRORS as error:
+        raise damaged(path, EXPECTED, f"{type(error).__name__}: {error}") from error
+
+
+def read_h5(path: Path) -> tuple[Tensors, None]:
+    """The weights in a .weights.h5 file, named "conv2d/kernel", "conv2d/bias", "conv2d_1/kernel", ...
+
+    Raises WeightsError, or MissingDependencyError without h5py.
+    """
+    files.require_file(path, WeightsError)
+    layers = _layers(path.read_bytes(), path)
+    named = {f"{name}/{_key(i)}": array for name, arrays in layers for i, array in enumerate(arrays)}
+    if not named:
+        raise WeightsError(str(path), f"a {EXPECTED}", "HDF5 without layers", FIX)
+    return named, None
+
+
+def _key(index: int) -> str:
+    return _KEYS[index] if index < len(_KEYS) else str(index)
+
+
+def _layers(content: bytes, path: Path) -> Iterator[tuple[str, list[NDArray[Any]]]]:
+    """The layers that have weights, and their arrays, in Keras' layout."""
+    try:
+        import h5py
+    except ModuleNotFoundError as error:
+        if error.name != "h5py":
+            raise
+        fix = "install it: pip install 'numpy-vgg7[keras]'"
+        raise MissingDependencyError(str(path), "h5py", "no package h5py", fix) from error
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            group = _member(file, "layers") if "layers" in file else {}
+            if len(group) > _MOST_LAYERS:
+                raise ValueError(f"{len(group)} layers")
+            for name in group:
+                layer = _member(group, name)
+                stored = _member(layer, "vars") if "vars" in layer else {}
+                arrays = [_array(_member(stored, str(i)), len(content)) for i in range(len(stored))]
+                if arrays:
+                    yield name, arrays
+    except _ERRORS as error:
+        raise damaged(path, EXPECTED, f"{type(error).__name__}: {error}") from error
+
+
+def _member(group: Any, name: str) -> Any:
+    """An entry of a group that is in this place: links lead anywhere, even into other files."""
+    if type(group.get(name, getlink=True)).__name__ != "HardLink":
+        raise ValueError(f"{name} is a link")
+    return group[name]
+
+
+def _array(dataset: Any, size: int) -> NDArray[Any]:
+    """The numbers of a dataset; what it claims is checked against the size of the file first."""
+    plain = dataset.chunks is None and not dataset.external and not dataset.is_virtual
+    if dataset.dtype.kind not in "fiu" or not plain:
+        raise ValueError(f"a dataset of {dataset.dtype} that Keras does not write")
+    claimed = prod(dataset.shape) * dataset.dtype.itemsize
+    if claimed > size or claimed != dataset.id.get_storage_size():
+        raise ValueError(f"shape {dataset.shape} does not fit {dataset.id.get_storage_size():,} bytes")
+    return np.asarray(dataset[()])

@@ -1,0 +1,60 @@
+"""ONNX files (.onnx)."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from numpy_vgg7 import files
+from numpy_vgg7.config import VGG7Config
+from numpy_vgg7.errors import ConfigError, WeightsError
+from numpy_vgg7.weights.archive import SPARE
+from numpy_vgg7.weights.chain import Described
+from numpy_vgg7.weights.onnx.export import onnx_model
+from numpy_vgg7.weights.onnx.graph import read_graph
+from numpy_vgg7.weights.onnx.messages import decode_model, encode_model
+from numpy_vgg7.weights.record import KEY
+from numpy_vgg7.weights.tensors import Tensors, damaged
+
+# What damaged messages, and operators with wrong inputs, raise.
+_ERRORS = (ValueError, TypeError, KeyError, IndexError, OverflowError)
+
+
+def read_onnx(path: Path) -> tuple[Any, str | None]:
+    """The network in an ONNX file, `Described`, and None; the tensors and the metadata of a file of ours.
+
+    The numbers are read as they are; none are computed but shapes. Raises WeightsError if the file is
+    damaged, is the graph of another network, or has its weights in another file.
+    """
+    files.require_file(path, WeightsError)
+    content = path.read_bytes()
+    try:
+        model = decode_model(content)
+        found = read_graph(model, str(path), len(content) + SPARE)
+    except _ERRORS as error:
+        if "external data" in str(error):
+            fix = "save it in one file: torch.onnx.export(..., external_data=False), or onnx.save"
+            raise WeightsError(str(path), "weights in the file itself", str(error), fix) from error
+        raise damaged(path, "ONNX file", f"{type(error).__name__}: {error}") from error
+    metadata = model.metadata.get(KEY)
+    return (found, None) if metadata is None else (_verified(found, metadata, path), metadata)
+
+
+def _verified(found: Described, metadata: str, path: Path) -> Tensors:
+    """The tensors of a file of ours, whose graph must be that of the configuration in it."""
+    try:
+        config = VGG7Config.from_json(json.dumps(json.loads(metadata)["config"]))
+    except (ValueError, TypeError, KeyError, RecursionError, ConfigError):
+        return found.tensors  # `record.verify` says what is wrong with the metadata
+    said = replace(found, activations=config.activations, flatten="chw", image_size=config.image_size)
+    if found != said:
+        expected = f"a graph with {', '.join(said.activations)} for images of {said.image_size} pixels"
+        graph = f"{', '.join(found.activations)}, {found.image_size} pixels, flatten order {found.flatten}"
+        raise WeightsError(str(path), expected, graph, "the file was edited: export it again")
+    return found.tensors
+
+
+def write_onnx(path: Path, tensors: Tensors, metadata: str) -> None:
+    """Write an ONNX file. The metadata, which it keeps, says the configuration."""
+    config = VGG7Config.from_json(json.dumps(json.loads(metadata)["config"]))
+    files.write_bytes(path, encode_model(onnx_model(config, tensors, metadata=metadata)))
