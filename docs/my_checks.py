@@ -67,7 +67,7 @@ def slopes(function, array):
 
 
 def test_forward_only():
-    """The loss and the logits are those of another implementation"""
+    """The loss and the logits are those of another implementation."""
     model, images, labels = network_and_batch(5)
     x = images
     for number in (1, 2, 3, 4):
@@ -224,7 +224,7 @@ def test_layers_with_a_random_upstream_gradient():
 
 
 def test_layers_with_check_layer():
-    """`check_layer`, for each kind of layer and for the loss, with `like` and without"""
+    """`check_layer`, for each kind of layer and for the loss, with `like` and without."""
     rng = np.random.default_rng(2)
     likes = ("conv2d", "linear", "avg_pool2d", None, "relu", "tanh", "arctan")
     for (layer, shape), like in zip(LAYERS.items(), likes, strict=True):
