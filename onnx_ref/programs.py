@@ -10,7 +10,7 @@ from numpy_vgg7.functional import Array, Arrays
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.parity.forward import ForwardReference, value_names
 from numpy_vgg7.weights.onnx.export import onnx_model
-from numpy_vgg7.weights.onnx.messages import encode_model
+from numpy_vgg7.weights.onnx.proto import encode_model
 
 
 def _values(run: Callable[[bytes, Array], list[Array]]) -> Callable[[VGG7, Array], Arrays]:

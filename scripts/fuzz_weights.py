@@ -31,7 +31,7 @@ from numpy_vgg7.parity.case import random_model
 from numpy_vgg7.weights import Origin, import_weights, save
 from numpy_vgg7.weights.formats import WRITERS
 from numpy_vgg7.weights.onnx.export import onnx_model
-from numpy_vgg7.weights.onnx.messages import encode_model
+from numpy_vgg7.weights.onnx.proto import encode_model
 from torch_ref.weights import write_pt
 
 LIMIT = 80e6  # `archive.SPARE`, and what reading any file takes

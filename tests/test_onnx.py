@@ -12,8 +12,11 @@ from numpy_vgg7.parity.case import random_model
 from numpy_vgg7.weights import Origin, import_weights, save
 from numpy_vgg7.weights.layouts import from_pytorch
 from numpy_vgg7.weights.onnx.export import onnx_model
-from numpy_vgg7.weights.onnx.messages import Array, Node, decode_model, encode_model
-from tests.commands import numpy_vgg7
+from numpy_vgg7.weights.onnx.file import LONGEST, write_onnx
+from numpy_vgg7.weights.onnx.messages import Array, Node
+from numpy_vgg7.weights.onnx.proto import decode_model, encode_model
+from numpy_vgg7.weights.record import describe
+from tests.commands import ROOT, numpy_vgg7, python
 
 CONFIG = VGG7Config(image_size=8, channels=(2, 2, 4, 4), hidden=(6, 6))
 GROUPED = VGG7Config(
@@ -106,6 +109,31 @@ def test_the_commands_convert_both_ways(model, tmp_path):
     assert (tmp_path / "back.safetensors").read_bytes() == (tmp_path / "w.safetensors").read_bytes()
 
 
+def test_the_same_model_gives_the_same_bytes(model, tmp_path):
+    for name in ("a.onnx", "b.onnx"):
+        save(tmp_path / name, model)
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_a_file_of_more_than_two_gigabytes_is_refused_before_it_is_made(model, tmp_path):
+    huge = np.broadcast_to(np.float32(0), (LONGEST // 4, 1))  # takes no memory
+    with pytest.raises(VGG7Error, match=r"less than 2 GB.*safetensors"):
+        write_onnx(tmp_path / "w.onnx", {"fc5.weight": huge}, describe(model.config, model.params))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_package_one_line_names_the_extra(model, tmp_path):
+    model.save(tmp_path / "w.npz")
+    save(tmp_path / "w.onnx", model)
+    code = "import sys; sys.modules['onnx'] = None; from numpy_vgg7.cli import main; main()"
+    for words in (("export", "w.npz", "out.onnx"), ("import", "w.onnx", "out.npz")):
+        done = python("-c", code, *words, cwd=tmp_path, PYTHONPATH=str(ROOT))
+        assert done.code == 3
+        assert "pip install 'numpy-vgg7[onnx]'" in done.stderr.replace("\n", " ")
+    assert python("-c", code, "export", "w.npz", "out.npz", cwd=tmp_path, PYTHONPATH=str(ROOT)).code == 0
+    assert not (tmp_path / "out.onnx").exists()
+
+
 def test_an_option_that_contradicts_the_graph_is_refused(graph, tmp_path):
     (tmp_path / "w.onnx").write_bytes(encode_model(graph))
     words = ("--activations", ",".join(("relu",) * 7))
@@ -179,6 +207,7 @@ WRITTEN = {
     "with a transposed weight": _transposed_weight,
     "with a computed shape": _computed_shape,
     "with a bias that is added": _separate_bias,
+    "with padding by its name": _same_padding,
     "with a Reshape to a fixed shape": lambda g: changed(
         g, "flatten", Node("Reshape", ("pool4", "s"), ("flatten",)), constants={"s": np.array([-1, 16])}
     ),

@@ -1,37 +1,42 @@
-"""ONNX files (.onnx)."""
+"""ONNX files (.onnx). They need the package onnx, which is optional."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from numpy_vgg7 import files
 from numpy_vgg7.config import VGG7Config
-from numpy_vgg7.errors import ConfigError, WeightsError
+from numpy_vgg7.errors import ConfigError, MissingDependencyError, OutputError, WeightsError
 from numpy_vgg7.weights.archive import SPARE
 from numpy_vgg7.weights.chain import Described
 from numpy_vgg7.weights.onnx.export import onnx_model
 from numpy_vgg7.weights.onnx.graph import read_graph
-from numpy_vgg7.weights.onnx.messages import decode_model, encode_model
 from numpy_vgg7.weights.record import KEY
 from numpy_vgg7.weights.tensors import Tensors, damaged
 
 # What damaged messages, and operators with wrong inputs, raise.
 _ERRORS = (ValueError, TypeError, KeyError, IndexError, OverflowError)
 
+LONGEST = 2**31 - 1  # bytes of a message of Protocol Buffers
+
 
 def read_onnx(path: Path) -> tuple[Any, str | None]:
     """The network in an ONNX file, `Described`, and None; the tensors and the metadata of a file of ours.
 
     The numbers are read as they are; none are computed but shapes. Raises WeightsError if the file is
-    damaged, is the graph of another network, or has its weights in another file.
+    damaged, is the graph of another network, or has its weights in another file; MissingDependencyError
+    without onnx.
     """
     files.require_file(path, WeightsError)
-    content = path.read_bytes()
+    proto, size = _proto(path), path.stat().st_size
+    if size > LONGEST:
+        raise damaged(path, "ONNX file", f"{size:,} bytes, more than such a file can have")
     try:
-        model = decode_model(content)
-        found = read_graph(model, str(path), len(content) + SPARE)
-    except _ERRORS as error:
+        model = proto.decode_model(path.read_bytes())
+        found = read_graph(model, str(path), size + SPARE)
+    except (*_ERRORS, proto.ProtobufError) as error:
         if "external data" in str(error):
             fix = "save it in one file: torch.onnx.export(..., external_data=False), or onnx.save"
             raise WeightsError(str(path), "weights in the file itself", str(error), fix) from error
@@ -55,6 +60,24 @@ def _verified(found: Described, metadata: str, path: Path) -> Tensors:
 
 
 def write_onnx(path: Path, tensors: Tensors, metadata: str) -> None:
-    """Write an ONNX file. The metadata, which it keeps, says the configuration."""
+    """Write an ONNX file. The metadata, which it keeps, says the configuration.
+
+    Raises OutputError, or MissingDependencyError without onnx.
+    """
+    proto, size = _proto(path), sum(tensor.nbytes for tensor in tensors.values())
+    if size + SPARE > LONGEST:
+        fix = "export it to .safetensors"
+        raise OutputError(str(path), "weights of less than 2 GB, as in any ONNX file", f"{size:,} bytes", fix)
     config = VGG7Config.from_json(json.dumps(json.loads(metadata)["config"]))
-    files.write_bytes(path, encode_model(onnx_model(config, tensors, metadata=metadata)))
+    files.write_bytes(path, proto.encode_model(onnx_model(config, tensors, metadata=metadata)))
+
+
+def _proto(path: Path) -> ModuleType:
+    try:
+        from numpy_vgg7.weights.onnx import proto
+    except ModuleNotFoundError as error:
+        if error.name != "onnx":
+            raise
+        fix = "install it: pip install 'numpy-vgg7[onnx]'"
+        raise MissingDependencyError(str(path), "onnx", "no package onnx", fix) from error
+    return proto
