@@ -7,7 +7,7 @@ from PIL import Image
 from numpy_vgg7 import VGG7Error
 from numpy_vgg7.data import load, split
 from numpy_vgg7.data.augmentation import AUGMENTATIONS, Augmentation, augment
-from numpy_vgg7.data.image_files import read_images
+from numpy_vgg7.pictures.read import read_images
 from numpy_vgg7.training.config import TrainingConfig
 
 RNG = np.random.default_rng(0)

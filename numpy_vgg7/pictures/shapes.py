@@ -1,0 +1,102 @@
+"""The digit among all connected areas of ink: specks, frames and other shapes are left out."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from numpy_vgg7.functional import Array
+
+NOISE_LIMIT = 5  # standard deviations of the background
+FAINTEST = 0.02  # of the light: less is not taken for ink
+OUTLINE = 0.25  # of the ink's absorption, at the edge of a stroke
+NEAR = 0.15  # of the size of the digit: a shape at this distance is a part of it
+PART, SHAPE = 0.02, 0.15  # of the ink of the digit: what has less is a speck
+FILLED = 0.95  # of both sides: a digit of this size fills the picture
+# How much the ink of a shape counts if it touches the border. A frame or a line across touches opposite sides.
+TOUCHING, CROSSING = 0.25, 0.02
+
+Mask = NDArray[np.bool_]
+
+
+class Digit(NamedTuple):
+    """The pixels of a digit, the absorption of its ink, and what should be known about the picture."""
+
+    mask: Mask
+    ink: float
+    warnings: tuple[str, ...]
+    specks: int
+
+
+class Shapes(NamedTuple):
+    """Connected areas of ink: `labels` (H, W) has the number of each, from 1; the others are (count,)."""
+
+    labels: NDArray[np.int32]
+    ink: Array  # the sum of what they absorb
+    touching: Mask  # the border
+    crossing: Mask  # two opposite sides of it
+
+    def largest(self) -> int:
+        """The index of the shape with the most ink, most likely the digit."""
+        trust = np.where(self.crossing, CROSSING, np.where(self.touching, TOUCHING, 1))
+        return int(np.argmax(self.ink * trust))
+
+
+def find_digit(absorbed: Array, noise: float) -> Digit | None:
+    """Find the digit in an image of absorbed light, (H, W). None if there is no ink.
+
+    A first threshold, just above the noise, is for the absorption of the largest shape: a black speck does
+    not hide a pale pencil. A share of that absorption outlines the shapes. Those near the largest are parts
+    of it.
+    """
+    floor = max(NOISE_LIMIT * noise, FAINTEST)
+    faint = _shapes(absorbed, floor)
+    if not faint.ink.size:
+        return None
+    ink = float(np.percentile(absorbed[faint.labels == faint.largest() + 1], 90))
+    shapes = _shapes(absorbed, max(floor, OUTLINE * ink))
+    main = shapes.largest()
+    share = shapes.ink / shapes.ink[main]
+    parts = (share >= PART) & (_distance(shapes.labels, main) <= NEAR * _size(shapes.labels == main + 1))
+    parts &= ~shapes.crossing
+    parts[main] = True
+    mask = np.isin(shapes.labels, np.flatnonzero(parts) + 1)
+    large = share >= SHAPE
+    border = shapes.touching & ~parts & (large | shapes.crossing)
+    others = large & ~parts & ~border
+    findings = {
+        "ink touches the border": shapes.touching[parts].any(),
+        "ink at the border was left out": border.any(),
+        "several shapes, of which the largest was read": others.any(),
+        "the digit is in several parts": (large & parts).sum() > 1,
+        "the digit fills the picture": min(_extent(mask) / np.array(mask.shape)) >= FILLED,
+    }
+    specks = int((~parts & ~border & ~others).sum())
+    return Digit(mask, ink, tuple(line for line, found in findings.items() if found), specks)
+
+
+def _shapes(absorbed: Array, threshold: float) -> Shapes:
+    """Areas above a threshold. Pixels that touch at a corner are connected."""
+    labels, count = ndimage.label(absorbed > threshold, np.ones((3, 3)))
+    numbers = np.arange(1, count + 1)
+    ink = np.atleast_1d(ndimage.sum(absorbed, labels, numbers))
+    sides = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    top, bottom, left, right = (np.isin(numbers, side) for side in sides)
+    crossing = (top & bottom) | (left & right)
+    return Shapes(labels, ink, top | bottom | left | right, crossing)
+
+
+def _distance(labels: NDArray[np.int32], main: int) -> Array:
+    """The smallest distance of each shape from the shape with the index `main`, in pixels."""
+    distances = ndimage.distance_transform_edt(labels != main + 1)
+    return np.atleast_1d(ndimage.minimum(distances, labels, np.arange(1, labels.max() + 1)))
+
+
+def _extent(mask: Mask) -> NDArray[np.int64]:
+    """Height and width of the box around a mask."""
+    return np.array([np.ptp(np.flatnonzero(mask.any(axis=axis))) + 1 for axis in (1, 0)])
+
+
+def _size(mask: Mask) -> int:
+    return int(_extent(mask).max())
