@@ -20,7 +20,7 @@ SAME_COLOUR = 0.98  # correlation of the channels of one picture; those of diffe
 
 
 class ImageFile(NamedTuple):
-    """The images of one file, (N, 1, H, W) float32 in 0..1, the assumptions made in reading it, and warnings."""
+    """The images of one file, (N, 1, H, W) float32 in 0..1; what was assumed in reading it; and warnings."""
 
     images: Array
     assumed: str
@@ -70,7 +70,8 @@ def _colours(array: Array) -> Array | None:
         array = array.transpose(1, 2, 0)
     else:
         return None
-    return (array / np.abs(array).max()).astype(np.float32)
+    colours: Array = (array / np.abs(array).max()).astype(np.float32)
+    return colours
 
 
 def _same_picture(channels: Array) -> bool:

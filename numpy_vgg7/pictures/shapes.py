@@ -14,7 +14,7 @@ OUTLINE = 0.25  # of the ink's absorption, at the edge of a stroke
 NEAR = 0.15  # of the size of the digit: a shape at this distance is a part of it
 PART, SHAPE = 0.02, 0.15  # of the ink of the digit: what has less is a speck
 FILLED = 0.95  # of both sides: a digit of this size fills the picture
-# How much the ink of a shape counts if it touches the border. A frame or a line across touches opposite sides.
+# How much the ink of a shape counts if it touches the border, or two opposite sides, as frames and lines do.
 TOUCHING, CROSSING = 0.25, 0.02
 
 Mask = NDArray[np.bool_]
