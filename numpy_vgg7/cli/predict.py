@@ -17,8 +17,8 @@ def predict(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="PNG, JPEG, WebP, BMP, TIFF or .npy files. If the name of the first does not end as theirs do, "
-            "it is the weights; otherwise, the weights are those of the package, trained on MNIST.",
+            help="PNG, JPEG, WebP, BMP, TIFF or .npy files. If the name of the first does not end as theirs "
+            "do, it is the weights; otherwise, the weights are those of the package, trained on MNIST.",
             metavar="[WEIGHTS] IMAGE...",
         ),
     ],

@@ -5,10 +5,12 @@ from scipy import ndimage
 
 from numpy_vgg7.functional import Array
 
-BACKGROUND = 0.3  # of the longer side: no stroke is as wide as this square
+BACKGROUND = 0.3  # of the side: no stroke is as wide as this square
+DARKEST = 0.02  # of white: paper in the deepest shade
+FITS = 6  # of the light
 FULL_CONTRAST = 0.95  # of 0..1
 CLEAR_SKEWNESS = 1.0
-SMOOTHING = 1 / 400  # of the longer side: the deviation of the Gaussian that reduces noise
+SMOOTHING = 1 / 400  # of the side: the deviation of the Gaussian that reduces noise
 
 
 def normalised(grey: Array) -> Array:
@@ -37,21 +39,41 @@ def is_dark_on_light(grey: Array) -> bool:
     return bool(np.median(border) > (residual.min() + residual.max()) / 2)
 
 
+def smooth_light(light: Array) -> Array:
+    """The light on the paper as a quadratic function of the place, (H, W), fitted where there is no ink.
+
+    Dark pixels are left out of the next fit until the rest has little spread.
+    """
+    step = max(1, max(light.shape) // 64)
+    rows, columns = np.meshgrid(*(np.linspace(-1, 1, n) for n in light.shape), indexing="ij")
+    terms = np.stack([np.ones_like(rows), rows, columns, rows * columns, rows**2, columns**2], axis=-1)
+    sample, values = terms[::step, ::step].reshape(-1, 6), light[::step, ::step].ravel()
+    paper = np.ones(len(values), dtype=bool)
+    for _ in range(FITS):
+        coefficients = np.linalg.lstsq(sample[paper], values[paper], rcond=None)[0]
+        residual = values - sample @ coefficients
+        paper = residual > -2 * np.median(np.abs(residual)) - 1e-3
+    fitted: Array = terms @ coefficients
+    return np.maximum(fitted, DARKEST)
+
+
 def absorption(light: Array) -> Array:
     """Dark ink on a light background -> the share of the light that each pixel absorbs, 0 for the background.
 
-    The background is the morphological closing: what remains of the picture where everything narrower than a
-    square is filled with the light around it. Dividing by it, and not subtracting, gives ink the same value
-    in light and shade.
+    The light is a smooth function, and on top of it the morphological closing, for shadows: what remains of
+    the picture where everything narrower than a square is filled with the light around it. Dividing by it,
+    and not subtracting, gives ink the same value in light and shade.
     """
-    smooth = ndimage.gaussian_filter(light, max(light.shape) * SMOOTHING)
-    side = max(3, round(max(light.shape) * BACKGROUND))
-    background = ndimage.grey_closing(smooth, size=(side, side))
-    absorbed: Array = 1 - smooth / np.maximum(background, 1e-3)
-    absorbed -= np.median(absorbed)  # the closing follows the brightest noise
+    size = np.sqrt(light.size)
+    even = ndimage.gaussian_filter(light, size * SMOOTHING) / smooth_light(light)
+    side = max(3, round(size * BACKGROUND))
+    background = ndimage.grey_closing(even, size=(side, side))
+    absorbed: Array = 1 - even / np.maximum(background, DARKEST)
+    absorbed -= np.percentile(absorbed, 30)  # the closing follows the brightest noise
     return absorbed
 
 
 def noise(absorbed: Array) -> float:
-    """The standard deviation of the background, by the median, which little ink does not change."""
-    return float(1.4826 * np.median(np.abs(absorbed)))
+    """The standard deviation of the background, from the lowest percentiles, which are paper."""
+    low, high = np.percentile(absorbed, (5, 30))
+    return float((high - low) / 1.12)  # in units of that of a normal distribution
