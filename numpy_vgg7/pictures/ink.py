@@ -8,6 +8,7 @@ from numpy_vgg7.functional import Array
 BACKGROUND = 0.3  # of the side: no stroke is as wide as this square
 DARKEST = 0.02  # of white: paper in the deepest shade
 FITS = 6  # of the light
+MOST_SPREAD = 0.05  # of the range of the light
 FULL_CONTRAST = 0.95  # of 0..1
 CLEAR_SKEWNESS = 1.0
 SMOOTHING = 1 / 400  # of the side: the deviation of the Gaussian that reduces noise
@@ -39,26 +40,29 @@ def is_dark_on_light(grey: Array) -> bool:
     return bool(np.median(border) > (residual.min() + residual.max()) / 2)
 
 
-def smooth_light(light: Array) -> Array:
+def smooth_light(light: Array) -> Array | float:
     """The light on the paper as a quadratic function of the place, (H, W), fitted where there is no ink.
 
-    Dark pixels are left out of the next fit until the rest has little spread.
+    Dark pixels are left out of the next fit until the rest has little spread. If it keeps much, as with a
+    shadow, no such function describes the light: then it is 1.
     """
     step = max(1, max(light.shape) // 64)
     rows, columns = np.meshgrid(*(np.linspace(-1, 1, n) for n in light.shape), indexing="ij")
     terms = np.stack([np.ones_like(rows), rows, columns, rows * columns, rows**2, columns**2], axis=-1)
-    sample, values = terms[::step, ::step].reshape(-1, 6), light[::step, ::step].ravel()
+    sample = terms[::step, ::step].reshape(-1, 6)
+    values = ndimage.gaussian_filter(light, step)[::step, ::step].ravel()
     paper = np.ones(len(values), dtype=bool)
     for _ in range(FITS):
         coefficients = np.linalg.lstsq(sample[paper], values[paper], rcond=None)[0]
         residual = values - sample @ coefficients
-        paper = residual > -2 * np.median(np.abs(residual)) - 1e-3
+        spread = np.median(np.abs(residual[paper]))
+        paper = residual > -3 * spread - 1e-3
     fitted: Array = terms @ coefficients
-    return np.maximum(fitted, DARKEST)
+    return np.maximum(fitted, DARKEST) if spread < MOST_SPREAD * np.ptp(fitted) else 1.0
 
 
 def absorption(light: Array) -> Array:
-    """Dark ink on a light background -> the share of the light that each pixel absorbs, 0 for the background.
+    """Dark ink on a light background -> the share of the light that each pixel absorbs, (H, W).
 
     The light is a smooth function, and on top of it the morphological closing, for shadows: what remains of
     the picture where everything narrower than a square is filled with the light around it. Dividing by it,
@@ -69,11 +73,14 @@ def absorption(light: Array) -> Array:
     side = max(3, round(size * BACKGROUND))
     background = ndimage.grey_closing(even, size=(side, side))
     absorbed: Array = 1 - even / np.maximum(background, DARKEST)
-    absorbed -= np.percentile(absorbed, 30)  # the closing follows the brightest noise
     return absorbed
 
 
-def noise(absorbed: Array) -> float:
-    """The standard deviation of the background, from the lowest percentiles, which are paper."""
-    low, high = np.percentile(absorbed, (5, 30))
-    return float((high - low) / 1.12)  # in units of that of a normal distribution
+def paper_and_noise(absorbed: Array) -> tuple[float, float]:
+    """Mean and standard deviation of the absorption of paper, which is not quite 0: the closing follows noise.
+
+    They are those of the normal distribution with the same lowest percentiles. Ink has higher ones.
+    """
+    low, high = np.percentile(absorbed, (2, 10))
+    deviation = float(high - low) / 0.772
+    return float(high) + 1.282 * deviation, deviation

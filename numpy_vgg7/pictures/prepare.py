@@ -36,7 +36,8 @@ def prepare(grey: Array, image_size: int) -> Prepared | None:
     if bright.shape == (image_size, image_size) and is_centred(bright):
         return Prepared(bright, assumed, ())
     absorbed = ink.absorption(1 - bright)
-    noise = ink.noise(absorbed)
+    paper, noise = ink.paper_and_noise(absorbed)
+    absorbed -= paper
     digit = shapes.find_digit(absorbed, noise)
     if digit is None:
         return None

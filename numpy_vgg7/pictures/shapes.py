@@ -10,8 +10,9 @@ from numpy_vgg7.functional import Array
 
 NOISE_LIMIT = 5  # standard deviations of the background
 FAINTEST = 0.02  # of the light: less is not taken for ink
-OUTLINE = 0.25  # of the ink's absorption, at the edge of a stroke
+OUTLINE = 0.3  # of the ink's absorption, at the edge of a stroke
 NEAR = 0.15  # of the size of the digit: a shape at this distance is a part of it
+SMALLEST = 0.04  # of the longer side: what is smaller is a speck if there is more
 PART, SHAPE = 0.02, 0.15  # of the ink of the digit: what has less is a speck
 FILLED = 0.95  # of both sides: a digit of this size fills the picture
 # How much the ink of a shape counts if it touches the border, or two opposite sides, as frames and lines do.
@@ -46,15 +47,13 @@ class Shapes(NamedTuple):
 def find_digit(absorbed: Array, noise: float) -> Digit | None:
     """Find the digit in an image of absorbed light, (H, W). None if there is no ink.
 
-    A first threshold, just above the noise, is for the absorption of the largest shape: a black speck does
-    not hide a pale pencil. A share of that absorption outlines the shapes. Those near the largest are parts
-    of it.
+    Shapes are outlined at a share of the absorption of the digit's ink. Those near the largest are parts of
+    it.
     """
     floor = max(NOISE_LIMIT * noise, FAINTEST)
-    faint = _shapes(absorbed, floor)
-    if not faint.ink.size:
+    ink = _ink(absorbed, floor)
+    if ink is None:
         return None
-    ink = float(np.percentile(absorbed[faint.labels == faint.largest() + 1], 90))
     shapes = _shapes(absorbed, max(floor, OUTLINE * ink))
     main = shapes.largest()
     share = shapes.ink / shapes.ink[main]
@@ -74,6 +73,24 @@ def find_digit(absorbed: Array, noise: float) -> Digit | None:
     }
     specks = int((~parts & ~border & ~others).sum())
     return Digit(mask, ink, tuple(line for line, found in findings.items() if found), specks)
+
+
+def _ink(absorbed: Array, floor: float) -> float | None:
+    """The absorption of the digit's ink; None if nothing absorbs more than `floor`.
+
+    It is that of the darkest shape that is more than a speck: so a black speck does not hide a pale pencil,
+    and neither do the edges of a shadow hide any ink.
+    """
+    threshold, found = float(absorbed.max()) / 2, None
+    smallest = SMALLEST * max(absorbed.shape)
+    while threshold > floor:
+        shapes = _shapes(absorbed, threshold)
+        main = shapes.largest()
+        found = float(np.percentile(absorbed[shapes.labels == main + 1], 90))
+        if not shapes.crossing[main] and _size(shapes.labels == main + 1) >= smallest:
+            break
+        threshold /= 2
+    return found
 
 
 def _shapes(absorbed: Array, threshold: float) -> Shapes:
