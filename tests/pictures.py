@@ -28,7 +28,7 @@ STORED = {
 
 @dataclass
 class Picture:
-    """A page with a digit: `coverage` by ink (H, W) in 0..1, `light` that falls on it, and colours in 0..1."""
+    """A page with a digit: `coverage` by ink and `light` on it, (H, W) in 0..1, and colours in 0..1."""
 
     coverage: np.ndarray
     paper: np.ndarray
@@ -46,7 +46,7 @@ class Picture:
 
 
 def drawn(digit, height, rng, threshold=None):
-    """Ink coverage of a 28x28 digit enlarged to `height` pixels: sharp outlines, thicker or thinner strokes."""
+    """Ink coverage of a 28x28 digit enlarged to `height` pixels, with thicker or thinner strokes."""
     rows, columns = (np.flatnonzero(digit.any(axis=axis)) for axis in (1, 0))
     box = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     box = np.pad(box, 2).astype(np.float32) / digit.max()
@@ -248,12 +248,18 @@ def photo(digit, path, rng):
     image.transpose(STORED[6]).save(path.with_suffix(".jpg"), exif=exif, quality=75)
 
 
+def is_whole(strokes, original):
+    """Whether strokes are connected and nearly as large as the original."""
+    boxes = [np.ptp(np.argwhere(mask), axis=0) for mask in (strokes, original) if mask.any()]
+    return ndimage.label(strokes)[1] == 1 and (boxes[0] >= 0.8 * boxes[1]).all()
+
+
 def thin(digit, path, rng):
     """A fine pen: the strokes are eroded as far as they stay connected."""
     coverage = page(digit, rng, side=(300, 900), threshold=0.5)
     distance = ndimage.distance_transform_edt(coverage > 0.5)
     radii = np.linspace(0.8 * distance.max(), 0, 30)
-    strokes = next(s for r in radii if ndimage.label(s := distance > r)[1] == 1 or r == 0)
+    strokes = next(s for r in radii if is_whole(s := distance > r, coverage > 0.5) or r == 0)
     picture = Picture(ndimage.gaussian_filter(strokes.astype(np.float32), 0.7), grey(0.95), grey(0.15))
     save_png(picture, path, rng, "L")
 

@@ -8,7 +8,7 @@ from numpy_vgg7.functional import Array
 BACKGROUND = 0.3  # of the side: no stroke is as wide as this square
 DARKEST = 0.02  # of white: paper in the deepest shade
 FITS = 6  # of the light
-MOST_SPREAD = 0.05  # of the range of the light
+LARGEST_ERROR = 0.1  # of the range of the light, in fitting it
 FULL_CONTRAST = 0.95  # of 0..1
 CLEAR_SKEWNESS = 1.0
 SMOOTHING = 1 / 400  # of the side: the deviation of the Gaussian that reduces noise
@@ -43,8 +43,8 @@ def is_dark_on_light(grey: Array) -> bool:
 def smooth_light(light: Array) -> Array | float:
     """The light on the paper as a quadratic function of the place, (H, W), fitted where there is no ink.
 
-    Dark pixels are left out of the next fit until the rest has little spread. If it keeps much, as with a
-    shadow, no such function describes the light: then it is 1.
+    Dark pixels are left out of the next fit until the rest has little spread. If no such function
+    describes the light, as with a shadow, it is 1.
     """
     step = max(1, max(light.shape) // 64)
     rows, columns = np.meshgrid(*(np.linspace(-1, 1, n) for n in light.shape), indexing="ij")
@@ -58,7 +58,8 @@ def smooth_light(light: Array) -> Array | float:
         spread = np.median(np.abs(residual[paper]))
         paper = residual > -3 * spread - 1e-3
     fitted: Array = terms @ coefficients
-    return np.maximum(fitted, DARKEST) if spread < MOST_SPREAD * np.ptp(fitted) else 1.0
+    error = np.percentile(np.abs(residual[paper]), 90)
+    return np.maximum(fitted, DARKEST) if error < LARGEST_ERROR * np.ptp(fitted) else 1.0
 
 
 def absorption(light: Array) -> Array:
@@ -77,9 +78,9 @@ def absorption(light: Array) -> Array:
 
 
 def paper_and_noise(absorbed: Array) -> tuple[float, float]:
-    """Mean and standard deviation of the absorption of paper, which is not quite 0: the closing follows noise.
+    """Mean and standard deviation of what paper absorbs. The mean is not quite 0: the closing follows noise.
 
-    They are those of the normal distribution with the same lowest percentiles. Ink has higher ones.
+    They are those of the normal distribution with the same lowest percentiles; ink has higher ones.
     """
     low, high = np.percentile(absorbed, (2, 10))
     deviation = float(high - low) / 0.772
