@@ -4,7 +4,7 @@
 
 The network is a small VGG7, since its weights are part of the package. Half of its training images are
 MNIST's, and half are copies with other strokes (thicker, thinner, blurred), since pens differ more than the
-digits of MNIST do. It is evaluated once, at the end, on MNIST's test images. docs/pretrained.md has the result.
+digits of MNIST do. It is evaluated once, at the end, on MNIST's test images.
 """
 
 import argparse
