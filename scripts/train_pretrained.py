@@ -76,7 +76,7 @@ def main() -> None:
     splits = splits._replace(train=extended(splits.train, options.seed))
     config = TrainingConfig(options.epochs, batch_size=64, augmentation="strong", seed=options.seed)
     model = VGG7(CONFIG, options.seed, threads=options.threads)
-    began = time.perf_counter()
+    began, commit = time.perf_counter(), _git("rev-parse", "HEAD")
     for state in train(model, splits, config, start(model, config), lambda *progress: None):
         print(state.history[-1], f"{time.perf_counter() - began:.0f} s", flush=True)
     test, blas = score(model, splits.test), environment()["blas"]
@@ -85,7 +85,7 @@ def main() -> None:
         "data": "MNIST (LeCun, Cortes and Burges), its 60,000 training images",
         "command": "python scripts/train_pretrained.py --data-dir mnist "
         f"--epochs {options.epochs} --seed {options.seed} --threads {options.threads}",
-        "commit": _git("rev-parse", "HEAD"),
+        "commit": commit,
         "date": datetime.now(UTC).date().isoformat(),
         "environment": f"{blas['name']} {blas['version']}, kernel {blas['kernel']}, NumPy {np.__version__}",
         "training": asdict(config),
