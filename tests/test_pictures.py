@@ -1,4 +1,4 @@
-"""Pictures are prepared as the training images were, whatever the format, the light, the place and the size."""
+"""Pictures are prepared as the training images were, whatever their format, light, place and size."""
 
 import json
 

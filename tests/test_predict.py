@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from numpy_vgg7 import VGG7, VGG7Config, pretrained
 from numpy_vgg7.cli.commands import app
-from numpy_vgg7.pictures.read import SUFFIXES
+from numpy_vgg7.pictures import SUFFIXES
 from tests.commands import ROOT, numpy_vgg7
 
 CASES = ROOT / "tests" / "cases" / "pictures"

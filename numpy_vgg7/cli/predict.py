@@ -11,17 +11,21 @@ from numpy_vgg7.cli.options import AsJson, messages, print_json
 from numpy_vgg7.errors import VGG7Error
 from numpy_vgg7.functional import Array
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.pictures import SUFFIXES
 
 
 def predict(
-    files: Annotated[
-        list[Path],
+    first: Annotated[
+        Path,
         typer.Argument(
-            help="PNG, JPEG, WebP, BMP, TIFF or .npy files. If the name of the first does not end as theirs "
-            "do, it is the weights; otherwise, the weights are those of the package, trained on MNIST.",
-            metavar="[WEIGHTS] IMAGE...",
+            help="A .safetensors file written by numpy-vgg7. Left out, which the suffix of an image in its "
+            "place shows: the weights of the package, trained on MNIST.",
+            metavar="[WEIGHTS]",
         ),
     ],
+    others: Annotated[
+        list[Path] | None, typer.Argument(help=f"Files ending in {', '.join(SUFFIXES)}.", metavar="IMAGE")
+    ] = None,
     show: Annotated[
         Path | None, typer.Option(help="Write what the network saw as a PNG file.", metavar="FILE")
     ] = None,
@@ -40,7 +44,7 @@ def predict(
     from numpy_vgg7.pictures import read
     from numpy_vgg7.pictures.show import MOST, require_png, write_sheet
 
-    weights, images = _split(files, read.SUFFIXES)
+    weights, images = _split(first, others or [])
     if show:
         require_png(show)
     encoding = options.encoding(pixel_max, mean, std, invert)
@@ -81,14 +85,13 @@ def predict(
         raise typer.Exit(BAD_INPUT)
 
 
-def _split(files: list[Path], suffixes: tuple[str, ...]) -> tuple[Path | None, list[Path]]:
+def _split(first: Path, others: list[Path]) -> tuple[Path | None, list[Path]]:
     """The weights, or None for those of the package, and the images."""
-    first, *others = files
-    if first.suffix.lower() in suffixes:
-        return None, files
+    if first.suffix.lower() in SUFFIXES:
+        return None, [first, *others]
     if not others:
         message = f"an image is missing: {first} is taken for weights, since it does not end in "
-        raise typer.BadParameter(message + ", ".join(suffixes), param_hint="IMAGE")
+        raise typer.BadParameter(message + ", ".join(SUFFIXES), param_hint="IMAGE")
     return first, others
 
 

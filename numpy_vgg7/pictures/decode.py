@@ -10,15 +10,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from numpy_vgg7.errors import DataError
 from numpy_vgg7.functional import Array
+from numpy_vgg7.pictures import FORMATS
 
-# The names of formats in Pillow, and the suffixes by which `predict` tells images from weights.
-FORMATS = {
-    "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg"),
-    "WEBP": (".webp",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-}
 MAX_PIXELS = 2**26  # 67 million, more than most phones take; as RGB, they need 270 MB
 MAX_16_BIT = 65535
 

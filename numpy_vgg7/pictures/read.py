@@ -10,12 +10,10 @@ from numpy_vgg7.errors import DataError
 from numpy_vgg7.files import read_npy, require_file
 from numpy_vgg7.functional import Array
 from numpy_vgg7.inputs import PLAIN, Encoding, as_images
-from numpy_vgg7.pictures.decode import FORMATS, contrasting_grey, read_grey
+from numpy_vgg7.pictures.decode import contrasting_grey, read_grey
 from numpy_vgg7.pictures.prepare import prepare
 
 LONGEST = 512  # pixels per side: larger pictures are reduced
-# The suffixes of images. `predict` takes a first file without one of them for weights.
-SUFFIXES = (*(suffix for suffixes in FORMATS.values() for suffix in suffixes), ".npy")
 SAME_COLOUR = 0.98  # correlation of the channels of one picture; those of different digits have less
 
 
