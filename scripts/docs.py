@@ -51,6 +51,11 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Training": {"numpy_vgg7/training/config.py": (), "numpy_vgg7/training/loop.py": ()},
     "Weights files": {"numpy_vgg7/weights/formats.py": ("save", "load", "read_foreign")},
+    "Pictures": {
+        "numpy_vgg7/pictures/read.py": (),
+        "numpy_vgg7/pictures/prepare.py": ("prepare", "Prepared"),
+        "numpy_vgg7/pretrained/__init__.py": ("mnist",),
+    },
     "Checking other implementations": {
         "numpy_vgg7/parity/judge.py": ("check",),
         "numpy_vgg7/parity/run.py": ("Report",),

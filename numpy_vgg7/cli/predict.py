@@ -18,13 +18,13 @@ def predict(
     first: Annotated[
         Path,
         typer.Argument(
-            help="A .safetensors file written by numpy-vgg7. Left out, which the suffix of an image in its "
-            "place shows: the weights of the package, trained on MNIST.",
-            metavar="[WEIGHTS]",
+            help="The weights, a .safetensors file written by numpy-vgg7. If this name ends as that of an "
+            "image, it is the first image, and the weights are those of the package, trained on MNIST.",
+            metavar="WEIGHTS|IMAGE",
         ),
     ],
     others: Annotated[
-        list[Path] | None, typer.Argument(help=f"Files ending in {', '.join(SUFFIXES)}.", metavar="IMAGE")
+        list[Path] | None, typer.Argument(help=f"Images, ending in {', '.join(SUFFIXES)}.", metavar="IMAGE")
     ] = None,
     show: Annotated[
         Path | None, typer.Option(help="Write what the network saw as a PNG file.", metavar="FILE")
