@@ -193,7 +193,9 @@ def test_a_thin_stroke_does_not_become_faint(rng):
 def test_a_picture_without_ink_is_refused_in_one_line(tmp_path, rng):
     Image.new("L", (90, 90), 200).save(tmp_path / "blank.png")
     Image.fromarray((200 + rng.normal(0, 5, (90, 90))).astype(np.uint8)).save(tmp_path / "noise.png")
-    for name, words in (("blank.png", "same grey"), ("noise.png", "nothing but background")):
+    Image.fromarray(np.full((9, 9), np.nan, "float32")).save(tmp_path / "nan.tiff")
+    refused = {"blank.png": "same grey", "noise.png": "nothing but background", "nan.tiff": "NaN"}
+    for name, words in refused.items():
         with pytest.raises(VGG7Error, match=words):
             read.read_images(tmp_path / name, 28)
 
@@ -205,6 +207,26 @@ def test_a_colour_array_is_one_picture_and_three_grey_images_are_three(tmp_path)
     assert np.array_equal(read.read_images(tmp_path / "hwc.npy", 28).images, file.images)
     np.save(tmp_path / "three.npy", IMAGES[:3])
     assert read.read_images(tmp_path / "three.npy", 28).images.shape == (3, 1, 28, 28)
+
+
+def test_damaged_files_are_refused_in_one_line_or_read(tmp_path, rng, capsys):
+    image = Image.open(CASES / "pencil28_01_3.png")
+    refused = 0
+    for suffix in (".png", ".jpg", ".webp", ".bmp", ".tiff"):
+        image.save(tmp_path / f"x{suffix}")
+        content = (tmp_path / f"x{suffix}").read_bytes()
+        for _ in range(30):
+            damaged = bytearray(content[: int(rng.integers(1, len(content) + 1))])
+            damaged[int(rng.integers(len(damaged)))] ^= int(rng.integers(1, 256))
+            (tmp_path / f"x{suffix}").write_bytes(damaged)
+            try:
+                images = read.read_images(tmp_path / f"x{suffix}", 28).images
+                assert 0 <= images.min() <= images.max() <= 1
+            except VGG7Error as error:
+                refused += 1
+                assert "\n" not in str(error)
+    assert refused > 75
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_tiny_file_takes_little_memory_or_is_refused_before_it_does(tmp_path):

@@ -1,5 +1,6 @@
 """Grey values of image files. Large images are reduced while they are read."""
 
+import logging
 import struct
 import warnings
 import zlib
@@ -14,6 +15,9 @@ from numpy_vgg7.pictures import FORMATS
 
 MAX_PIXELS = 2**26  # 67 million, more than most phones take; as RGB, they need 270 MB
 MAX_16_BIT = 65535
+
+# Pillow also logs what it raises, and without a handler, Python prints that.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # What Pillow raises for damaged files and for other formats.
 _UNREADABLE = (
@@ -69,9 +73,12 @@ def _reduced(image: Image.Image, longest: int | None) -> Image.Image:
 
 
 def _grey(image: Image.Image) -> Array:
-    """Grey values in 0..1 of an image of mode L, RGB, RGBA or F."""
+    """Grey values in 0..1 of an image of mode L, RGB, RGBA or F. Raises ValueError on NaN."""
     if image.mode == "F":
-        return np.asarray(image)
+        values = np.asarray(image)
+        if not np.isfinite(values).all():
+            raise ValueError("NaN or infinity")
+        return values
     if image.mode == "RGBA":
         pixels = np.asarray(image, dtype=np.float32)
         ink = pixels[..., :3][pixels[..., 3] > 127]
@@ -94,5 +101,4 @@ def contrasting_grey(pixels: Array) -> Array:
     weighted = detail * np.square(detail).sum(axis=1, keepdims=True)
     weights = np.linalg.eigh(weighted.T @ detail)[1][:, -1]
     weights = weights / np.abs(weights).sum() * (1 if weights.sum() >= 0 else -1)
-    grey: Array = pixels @ weights.astype(pixels.dtype) - weights[weights < 0].sum()
-    return grey
+    return np.clip(pixels @ weights.astype(pixels.dtype) - weights[weights < 0].sum(), 0, 1)

@@ -16,11 +16,11 @@ SMOOTHING = 1 / 400  # of the side: the deviation of the Gaussian that reduces n
 
 def normalised(grey: Array) -> Array:
     """Stretch grey values to 0..1, unless they nearly fill it. They must not all be the same."""
-    low, high = grey.min(), grey.max()
-    if high - low > FULL_CONTRAST:
+    low, high = float(grey.min()), float(grey.max())
+    if low >= 0 and high <= 1 and high - low > FULL_CONTRAST:
         return grey.astype(np.float32)
-    stretched: Array = ((grey - low) / (high - low)).astype(np.float32)
-    return stretched
+    stretched = (grey.astype(np.float64) - low) / (high - low)
+    return np.clip(stretched, 0, 1).astype(np.float32)
 
 
 def is_dark_on_light(grey: Array) -> bool:
