@@ -34,7 +34,7 @@ def is_centred(image: Array) -> bool:
 def thickened(digit: Array, scale: float) -> Array:
     """Widen strokes that would be thinner than THINNEST after a reduction by `scale`."""
     # The mean distance of the pixels of a stroke from its edge is a quarter of its width.
-    mask = digit > 0.5
+    mask = digit > digit.max() / 2
     width = 4 * float(ndimage.distance_transform_edt(mask)[mask].mean())
     radius = round((THINNEST / scale - width) / 2)
     if radius < 1:

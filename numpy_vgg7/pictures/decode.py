@@ -101,4 +101,5 @@ def contrasting_grey(pixels: Array) -> Array:
     weighted = detail * np.square(detail).sum(axis=1, keepdims=True)
     weights = np.linalg.eigh(weighted.T @ detail)[1][:, -1]
     weights = weights / np.abs(weights).sum() * (1 if weights.sum() >= 0 else -1)
-    return np.clip(pixels @ weights.astype(pixels.dtype) - weights[weights < 0].sum(), 0, 1)
+    grey: Array = np.clip(pixels @ weights.astype(pixels.dtype) - weights[weights < 0].sum(), 0, 1)
+    return grey
