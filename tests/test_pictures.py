@@ -150,6 +150,19 @@ def test_thick_digits_and_digits_in_a_frame_keep_their_polarity(rng, inverted):
         assert ink.is_dark_on_light(1 - picture if inverted else picture) != inverted
 
 
+def test_a_frame_around_the_digit_is_left_out_and_a_zero_is_none(rng):
+    zero = IMAGES[list(LABELS).index(0)]
+    for digit, expected in ((SEVEN, 7), (zero, 0)):
+        grey = np.pad(page(rng, digit, side=(200, 300)).pixels(rng)[..., 0], 30, constant_values=0.9)
+        bare = prepare(grey, 28)
+        for start, end in ((20, 24), (-24, -20)):
+            grey[start:end, 20:-20] = grey[20:-20, start:end] = 0.1
+        framed = prepare(grey, 28)
+        assert label(bare.image) == label(framed.image) == expected
+        assert bare.warnings == ()
+        assert framed.warnings == ("a frame was left out",)
+
+
 def test_specks_are_left_out_and_counted(rng):
     grey = page(rng, side=(300, 400)).pixels(rng)[..., 0]
     clean = prepare(grey, 28)

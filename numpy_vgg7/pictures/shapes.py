@@ -15,8 +15,11 @@ NEAR = 0.15  # of the size of the digit: a shape at this distance is a part of i
 SMALLEST = 0.04  # of the longer side: what is smaller is a speck if there is more
 PART, SHAPE = 0.02, 0.15  # of the ink of the digit: what has less is a speck
 FILLED = 0.95  # of both sides: a digit of this size fills the picture
-# How much the ink of a shape counts if it touches the border, or two opposite sides, as frames and lines do.
-TOUCHING, CROSSING = 0.25, 0.02
+# How much the ink of a shape counts if it touches the border; or two opposite sides of it, or is a frame.
+TOUCHING, NO_DIGIT = 0.25, 0.02
+FRAME_EDGE = 0.08  # of the size of a frame: how far its lines are from straight and level
+SMALLEST_FRAME = 24  # pixels per side
+FRAME_LINES = 0.9  # of each side of a frame is ink
 
 Mask = NDArray[np.bool_]
 
@@ -36,11 +39,11 @@ class Shapes(NamedTuple):
     labels: NDArray[np.int32]
     ink: Array  # the sum of what they absorb
     touching: Mask  # the border
-    crossing: Mask  # two opposite sides of it
+    no_digit: Mask  # touching two opposite sides of it, or a frame
 
     def largest(self) -> int:
         """The index of the shape with the most ink, most likely the digit."""
-        trust = np.where(self.crossing, CROSSING, np.where(self.touching, TOUCHING, 1))
+        trust = np.where(self.no_digit, NO_DIGIT, np.where(self.touching, TOUCHING, 1))
         return int(np.argmax(self.ink * trust))
 
 
@@ -58,20 +61,22 @@ def find_digit(absorbed: Array, noise: float) -> Digit | None:
     main = shapes.largest()
     share = shapes.ink / shapes.ink[main]
     parts = (share >= PART) & (_distance(shapes.labels, main) <= NEAR * _size(shapes.labels == main + 1))
-    parts &= ~shapes.crossing
+    parts &= ~shapes.no_digit
     parts[main] = True
     mask = np.isin(shapes.labels, np.flatnonzero(parts) + 1)
     large = share >= SHAPE
-    border = shapes.touching & ~parts & (large | shapes.crossing)
-    others = large & ~parts & ~border
+    border = shapes.touching & ~parts & (large | shapes.no_digit)
+    frames = shapes.no_digit & ~shapes.touching & ~parts
+    others = large & ~parts & ~border & ~frames
     findings = {
         "ink touches the border": shapes.touching[parts].any(),
         "ink at the border was left out": border.any(),
+        "a frame was left out": frames.any(),
         "several shapes, of which the largest was read": others.any(),
         "the digit is in several parts": (large & parts).sum() > 1,
         "the digit fills the picture": min(_extent(mask) / np.array(mask.shape)) >= FILLED,
     }
-    specks = int((~parts & ~border & ~others).sum())
+    specks = int((~parts & ~border & ~frames & ~others).sum())
     return Digit(mask, ink, tuple(line for line, found in findings.items() if found), specks)
 
 
@@ -87,7 +92,7 @@ def _ink(absorbed: Array, floor: float) -> float | None:
         shapes = _shapes(absorbed, threshold)
         main = shapes.largest()
         found = float(np.percentile(absorbed[shapes.labels == main + 1], 90))
-        if not shapes.crossing[main] and _size(shapes.labels == main + 1) >= smallest:
+        if not shapes.no_digit[main] and _size(shapes.labels == main + 1) >= smallest:
             break
         threshold /= 2
     return found
@@ -100,8 +105,19 @@ def _shapes(absorbed: Array, threshold: float) -> Shapes:
     ink = np.atleast_1d(ndimage.sum(absorbed, labels, numbers))
     sides = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
     top, bottom, left, right = (np.isin(numbers, side) for side in sides)
-    crossing = (top & bottom) | (left & right)
-    return Shapes(labels, ink, top | bottom | left | right, crossing)
+    boxes = ndimage.find_objects(labels)
+    frames = [_is_frame(labels[box] == number) for number, box in zip(numbers, boxes, strict=True)]
+    no_digit = (top & bottom) | (left & right) | np.array(frames, dtype=bool)
+    return Shapes(labels, ink, top | bottom | left | right, no_digit)
+
+
+def _is_frame(mask: Mask) -> bool:
+    """Whether a shape, cropped to its box, is four lines along the sides of that box around empty space."""
+    edge = round(FRAME_EDGE * max(mask.shape))
+    if min(mask.shape) < SMALLEST_FRAME or mask[edge:-edge, edge:-edge].mean() > 1 - FRAME_LINES:
+        return False
+    sides = (mask[:edge].any(axis=0), mask[-edge:].any(axis=0), mask[:, :edge].any(1), mask[:, -edge:].any(1))
+    return all(side.mean() >= FRAME_LINES for side in sides)
 
 
 def _distance(labels: NDArray[np.int32], main: int) -> Array:
