@@ -216,6 +216,7 @@ def test_a_picture_without_ink_is_refused_in_one_line(tmp_path, rng):
 def test_a_colour_array_is_one_picture_and_three_grey_images_are_three(tmp_path):
     file = read.read_images(CASES / "n_rgb_chw.npy", 28)
     assert file.images.shape == (1, 1, 28, 28)
+    assert "(3, 28, 28) taken as one colour image" in file.assumed
     np.save(tmp_path / "hwc.npy", np.load(CASES / "n_rgb_chw.npy").transpose(1, 2, 0))
     assert np.array_equal(read.read_images(tmp_path / "hwc.npy", 28).images, file.images)
     np.save(tmp_path / "three.npy", IMAGES[:3])

@@ -38,7 +38,8 @@ def read_images(path: Path, image_size: int, encoding: Encoding = PLAIN) -> Imag
     array, notes = read_npy(path), list[str]()
     colours = _colours(array)
     if colours is not None:
-        return _picture(path, contrasting_grey(colours), image_size)
+        file = _picture(path, contrasting_grey(colours), image_size)
+        return file._replace(assumed=f"{array.shape} taken as one colour image, {file.assumed}")
     images = array[None] if array.shape == (image_size, image_size) else array
     pixels = as_images(images, image_size, "float32", str(path), encoding, notes.append)
     said = [note.removeprefix(f"{path}: ") for note in notes]
