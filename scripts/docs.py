@@ -56,6 +56,11 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "numpy_vgg7/weights/probe.py": ("Probe", "read_probe", "write_probe"),
         "numpy_vgg7/weights/check.py": (),
     },
+    "Pictures": {
+        "numpy_vgg7/pictures/read.py": (),
+        "numpy_vgg7/pictures/prepare.py": ("prepare", "Prepared"),
+        "numpy_vgg7/pretrained/__init__.py": ("mnist",),
+    },
     "Checking other implementations": {
         "numpy_vgg7/parity/judge.py": ("check",),
         "numpy_vgg7/parity/run.py": ("Report",),

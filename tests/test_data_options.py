@@ -69,7 +69,7 @@ def test_predict_reads_images_with_all_options(weights, monkeypatch):
         seen.append(encoding)
         raise AskedError
 
-    monkeypatch.setattr("numpy_vgg7.data.image_files.read_images", spy)
+    monkeypatch.setattr("numpy_vgg7.pictures.read.read_images", spy)
     run("predict", weights, "x.npy", *PIXELS)
     assert seen == [Encoding(16.0, 3.0, 2.0, True)]
 

@@ -1,7 +1,7 @@
 """The application, and the commands that have no module of their own."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -12,6 +12,7 @@ from numpy_vgg7.cli.bench import bench
 from numpy_vgg7.cli.exercise import exercise
 from numpy_vgg7.cli.options import AsJson, Data, Weights, print_json, screen
 from numpy_vgg7.cli.parity import parity
+from numpy_vgg7.cli.predict import predict
 from numpy_vgg7.cli.train import train
 from numpy_vgg7.cli.weights import export, import_
 
@@ -78,44 +79,7 @@ def evaluate(
     )
 
 
-@app.command()
-def predict(
-    weights: Weights,
-    images: Annotated[list[Path], typer.Argument(help="PNG or .npy files.", metavar="IMAGE")],
-    pixel_max: options.PixelMax = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    invert: options.Invert = False,
-    as_json: AsJson = False,
-) -> None:
-    """Print the most probable class of each image, and the assumptions made in reading it.
-
-    The options on pixels are for .npy files.
-    """
-    from numpy_vgg7.data.image_files import read_images
-
-    model = options.read_weights(weights)
-    encoding = options.encoding(pixel_max, mean, std, invert)
-    rows: list[dict[str, Any]] = []
-    for path in images:
-        file = read_images(path, model.config.image_size, encoding)
-        for index, probs in enumerate(model.predict_proba(file.images)):
-            label = int(probs.argmax())
-            row = {
-                "file": str(path),
-                "index": index,
-                "label": label,
-                "probability": float(probs[label]),
-                "probabilities": probs.tolist(),
-                "assumed": file.assumed,
-            }
-            rows.append(row)
-            if not as_json:
-                image = f", image {index}" if len(file.images) > 1 else ""
-                # `print`, since the console would wrap a path and interpret it as markup.
-                print(f"{path}{image}: {label} ({probs[label]:.1%}; {file.assumed})")
-    if as_json:
-        print_json({"predictions": rows})
+app.command()(predict)
 
 
 @app.command()

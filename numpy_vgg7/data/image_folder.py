@@ -7,10 +7,10 @@ import numpy as np
 
 from numpy_vgg7.data.arrays import from_arrays
 from numpy_vgg7.data.dataset import Dataset
-from numpy_vgg7.data.image_files import read_grey
 from numpy_vgg7.errors import DataError
 from numpy_vgg7.functional import Array
 from numpy_vgg7.inputs import BYTE, Encoding
+from numpy_vgg7.pictures.decode import read_grey
 
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 # The names of folders that have the class folders of one part each.
@@ -77,7 +77,7 @@ def _read(folder: Path) -> tuple[Array, Array, int]:
             if kind is None or path.name.startswith("."):
                 others += not path.name.startswith(".")
                 continue
-            grey = read_grey(path, kind)
+            grey = read_grey(path, (kind,))
             if images and grey.shape != images[0].shape:
                 expected = f"{_size(images[0])} pixels, as the images before it"
                 raise DataError(str(path), expected, _size(grey), "resize all images to one square size")

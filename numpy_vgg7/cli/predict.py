@@ -1,0 +1,106 @@
+"""`numpy-vgg7 predict`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from numpy_vgg7.cli import BAD_INPUT, options
+from numpy_vgg7.cli.options import AsJson, messages, print_json
+from numpy_vgg7.errors import VGG7Error
+from numpy_vgg7.functional import Array
+from numpy_vgg7.pictures import SUFFIXES
+
+
+def predict(
+    first: Annotated[
+        Path,
+        typer.Argument(
+            help="The weights, in any format that `import` reads. If this name ends as that of an image, "
+            "it is the first image, and the weights are those of the package, trained on MNIST.",
+            metavar="WEIGHTS|IMAGE",
+        ),
+    ],
+    others: Annotated[
+        list[Path] | None, typer.Argument(help=f"Images, ending in {', '.join(SUFFIXES)}.", metavar="IMAGE")
+    ] = None,
+    show: Annotated[
+        Path | None, typer.Option(help="Write what the network saw as a PNG file.", metavar="FILE")
+    ] = None,
+    pixel_max: options.PixelMax = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    invert: options.Invert = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the most probable class of each image, and the assumptions made in reading it.
+
+    An image shows one digit, of any size and anywhere, darker or lighter than its background. A file that
+    cannot be read is reported, and the exit code is then 3. The options on pixels are for .npy files.
+    """
+    from numpy_vgg7 import pretrained
+    from numpy_vgg7.pictures import read
+    from numpy_vgg7.pictures.show import MOST, require_png, write_sheet
+
+    weights, images = _split(first, others or [])
+    if show:
+        require_png(show)
+    encoding = options.encoding(pixel_max, mean, std, invert)
+    model = options.read_weights(weights) if weights else pretrained.mnist()
+    rows: list[dict[str, Any]] = []
+    errors: list[dict[str, str]] = []
+    seen: list[Array] = []
+    for path in images:
+        try:
+            file = read.read_images(path, model.config.image_size, encoding)
+        except VGG7Error as error:  # the other files still have an answer
+            print(f"numpy-vgg7: {error}", file=sys.stderr)
+            errors.append({"file": str(path), "error": str(error)})
+            continue
+        found = [
+            {
+                "file": str(path),
+                "index": index,
+                "label": int(probs.argmax()),
+                "probability": float(probs.max()),
+                "probabilities": probs.tolist(),
+                "assumed": file.assumed,
+                "warnings": list(file.warnings),
+            }
+            for index, probs in enumerate(model.predict_proba(file.images))
+        ]
+        rows += found
+        seen += list(file.images[: MOST - len(seen), 0]) if show else []
+        if not as_json:
+            _print_rows(found)
+    if as_json:
+        print_json({"predictions": rows, "errors": errors})
+    if show and seen:
+        write_sheet(show, seen, [f"{row['file']}: {row['label']}" for row in rows])
+        if len(rows) > len(seen):
+            messages.print(f"{show}: only the first {len(seen)} images", soft_wrap=True, markup=False)
+    if errors:
+        raise typer.Exit(BAD_INPUT)
+
+
+def _split(first: Path, others: list[Path]) -> tuple[Path | None, list[Path]]:
+    """The weights, or None for those of the package, and the images."""
+    if first.suffix.lower() in SUFFIXES:
+        return None, [first, *others]
+    if not others:
+        message = f"an image is missing: {first} is taken for weights, since it does not end in "
+        raise typer.BadParameter(message + ", ".join(SUFFIXES), param_hint="IMAGE")
+    return first, others
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    """Print the answers for one file, and its warnings on standard error."""
+    for row in rows:
+        image = f", image {row['index']}" if len(rows) > 1 else ""
+        # `print`, since the console would wrap a path and interpret it as markup.
+        print(
+            f"{row['file']}{image}: {row['label']} ({row['probability']:.1%}; {row['assumed']})", flush=True
+        )
+    for warning in rows[0]["warnings"]:
+        print(f"{rows[0]['file']}: warning: {warning}", file=sys.stderr)

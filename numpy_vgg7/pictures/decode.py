@@ -1,0 +1,105 @@
+"""Grey values of image files. Large images are reduced while they are read."""
+
+import logging
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from numpy_vgg7.errors import DataError
+from numpy_vgg7.functional import Array
+from numpy_vgg7.pictures import FORMATS
+
+MAX_PIXELS = 2**26  # 67 million, more than most phones take; as RGB, they need 270 MB
+MAX_16_BIT = 65535
+
+# Pillow also logs what it raises, and without a handler, Python prints that.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+# What Pillow raises for damaged files and for other formats.
+_UNREADABLE = (
+    UnidentifiedImageError, OSError, SyntaxError, ValueError, MemoryError, TypeError, LookupError,
+    ArithmeticError, EOFError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
+
+
+def read_grey(path: Path, formats: tuple[str, ...] = tuple(FORMATS), longest: int | None = None) -> Array:
+    """Grey values in 0..1 of an image file, (H, W), upright by its EXIF orientation.
+
+    `formats` are names in FORMATS; the content decides, not the suffix. Transparent pixels become black if
+    the opaque ones are bright, else white. With `longest`, for finding ink, an image with more pixels per
+    side is reduced by a whole factor, and the grey of colours is the one with the most contrast in detail;
+    else it is the luminance.
+
+    Raises DataError. The number of pixels is checked before memory is allocated for them.
+    """
+    try:
+        # Pillow warns of damaged EXIF blocks and of half as many pixels as it refuses.
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats) as image:
+            _check_size(path, image)
+            if longest:
+                image.draft(image.mode, (longest, longest))  # a JPEG is reduced by its decoder
+            ImageOps.exif_transpose(image, in_place=True)
+            small = _reduced(image, longest)
+            if small.mode == "RGB" and longest:
+                return contrasting_grey(np.asarray(small, dtype=np.float32) / 255)
+            return _grey(small)
+    except _UNREADABLE as error:
+        names = ", ".join("WebP" if name == "WEBP" else name for name in formats)
+        fix = f"convert the image to {formats[0]}"
+        raise DataError(str(path), f"a complete {names} image", f"something else ({error})", fix) from error
+
+
+def _check_size(path: Path, image: Image.Image) -> None:
+    """Raise DataError if an image, of which only the header was read, is too large."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        fix = "crop or reduce the image"
+        raise DataError(str(path), f"at most {MAX_PIXELS:,} pixels", f"{width}x{height}", fix)
+
+
+def _reduced(image: Image.Image, longest: int | None) -> Image.Image:
+    """An image of mode L, RGB, RGBA or F, reduced by a whole factor to `longest` pixels per side."""
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
+        image = Image.fromarray(np.asarray(image, dtype=np.float32) / MAX_16_BIT)
+    elif image.mode not in ("L", "RGB", "RGBA", "F"):
+        transparent = image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info
+        image = image.convert("RGBA" if transparent else "L" if image.mode == "1" else "RGB")
+    factor = -(-max(image.size) // longest) if longest else 1
+    return image.reduce((min(factor, image.width), min(factor, image.height))) if factor > 1 else image
+
+
+def _grey(image: Image.Image) -> Array:
+    """Grey values in 0..1 of an image of mode L, RGB, RGBA or F. Raises ValueError on NaN."""
+    if image.mode == "F":
+        values = np.asarray(image)
+        if not np.isfinite(values).all():
+            raise ValueError("NaN or infinity")
+        return values
+    if image.mode == "RGBA":
+        pixels = np.asarray(image, dtype=np.float32)
+        ink = pixels[..., :3][pixels[..., 3] > 127]
+        bright = (pixels[..., 3] < 128).any() and ink.size and ink.mean() > 127
+        background = Image.new("RGBA", image.size, "black" if bright else "white")
+        image = Image.alpha_composite(background, image)
+    return np.asarray(image.convert("L"), dtype=np.float32) / 255
+
+
+def contrasting_grey(pixels: Array) -> Array:
+    """The grey in 0..1 of colours in 0..1, (H, W, 3) -> (H, W), in which details have the most contrast.
+
+    The weights are the first principal component of the differences to the neighbourhood. Large differences
+    count more, so that noise does not decide. Red ink on green of the same luminance would be lost otherwise.
+    """
+    from scipy import ndimage
+
+    side = max(3, max(pixels.shape) // 10)
+    detail = (pixels - ndimage.uniform_filter(pixels, (side, side, 0))).reshape(-1, 3)
+    weighted = detail * np.square(detail).sum(axis=1, keepdims=True)
+    weights = np.linalg.eigh(weighted.T @ detail)[1][:, -1]
+    weights = weights / np.abs(weights).sum() * (1 if weights.sum() >= 0 else -1)
+    grey: Array = np.clip(pixels @ weights.astype(pixels.dtype) - weights[weights < 0].sum(), 0, 1)
+    return grey
