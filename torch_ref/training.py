@@ -1,7 +1,6 @@
 """PyTorch's SGD, with a learning rate for the convolutions and one for the fully connected layers."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import torch
 from torch import nn
@@ -11,14 +10,21 @@ from torch_ref.model import TorchVGG7
 
 
 def optimizer(module: TorchVGG7, config: SGD) -> torch.optim.SGD:
-    """torch.optim.SGD with a parameter group for the convolutions and one for the fully connected layers."""
-    options = asdict(config)
-    learning_rates = {nn.Conv2d: options.pop("lr_conv"), nn.Linear: options.pop("lr_fc")}
+    """torch.optim.SGD with two parameter groups, weights and biases, for each of the two learning rates."""
     groups = [
-        {"params": [p for child in module if isinstance(child, kind) for p in child.parameters()], "lr": lr}
-        for kind, lr in learning_rates.items()
+        {
+            "params": [p for child in module if isinstance(child, kind) for p in own(child)],
+            "lr": lr,
+            "weight_decay": decay,
+        }
+        for kind, lr in ((nn.Conv2d, config.lr_conv), (nn.Linear, config.lr_fc))
+        for own, decay in (
+            (lambda child: [child.weight], config.weight_decay),
+            (lambda child: [b for b in [child.bias] if b is not None], config.weight_decay * config.decay_biases),
+        )
     ]
-    return torch.optim.SGD(groups, lr=config.lr_fc, **options)
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.SGD(groups, lr=config.lr_fc, momentum=config.momentum, nesterov=config.nesterov)
 
 
 def train_steps(
