@@ -142,9 +142,7 @@ class VGG7:
     ) -> Result:
         """`forward_backward` and one step of `sgd`. Changes `params` and `velocity`."""
         with self._lock, blas.single_threaded():
-            return self._executor.train_step(
-                self.params, x, labels, sgd, velocity, lr_scale, label_smoothing
-            )
+            return self._executor.train_step(self.params, x, labels, sgd, velocity, lr_scale, label_smoothing)
 
     def fit(
         self,
@@ -154,7 +152,8 @@ class VGG7:
         validation: "Held" = None,
         test: "Held" = None,
         on_epoch: "OnEpoch | None" = None,
-        **settings: Any,
+        settings: str = "default",
+        **changes: Any,
     ) -> "History":
         """Train on images and labels, starting from the current weights, and return the history.
 
@@ -163,15 +162,15 @@ class VGG7:
         ends with the weights of the epoch with the lowest smoothed validation loss, else with the last.
         test: the same for a test set, which is scored in the end.
         on_epoch: called with each `Epoch`, such as `print`.
-        settings: fields of `TrainingConfig`, such as `epochs=10`; `preset="fast"` changes their defaults. The
-        default of `seed` is that of the model.
+        settings, changes: the training is `TrainingConfig.preset(settings, **changes)`, for example "fast"
+        and `epochs=3`. The default of `seed` is that of the model.
 
         It is the loop of `numpy-vgg7 train`: the same data, seed and settings give the same weights. Raises
         DataError, ConfigError, and TrainingError if the loss is no longer finite.
         """
         from numpy_vgg7.training.fit import fit
 
-        return fit(self, images, labels, validation, test, on_epoch, settings)
+        return fit(self, images, labels, validation, test, on_epoch, settings, changes)
 
     def evaluate(self, images: Array, labels: Labels) -> "Score":
         """The mean loss, the accuracy and the number of errors on a labelled set. Raises DataError."""

@@ -11,19 +11,16 @@ from torch_ref.model import TorchVGG7
 
 def optimizer(module: TorchVGG7, config: SGD) -> torch.optim.SGD:
     """torch.optim.SGD with two parameter groups, weights and biases, for each of the two learning rates."""
-    groups = [
-        {
-            "params": [p for child in module if isinstance(child, kind) for p in own(child)],
-            "lr": lr,
-            "weight_decay": decay,
-        }
-        for kind, lr in ((nn.Conv2d, config.lr_conv), (nn.Linear, config.lr_fc))
-        for own, decay in (
-            (lambda child: [child.weight], config.weight_decay),
-            (lambda child: [b for b in [child.bias] if b is not None], config.weight_decay * config.decay_biases),
-        )
-    ]
-    groups = [group for group in groups if group["params"]]
+    layers = [child for child in module if isinstance(child, (nn.Conv2d, nn.Linear))]
+    groups = []
+    for kind, lr in ((nn.Conv2d, config.lr_conv), (nn.Linear, config.lr_fc)):
+        own = [layer for layer in layers if isinstance(layer, kind)]
+        biases = [layer.bias for layer in own if layer.bias is not None]
+        decay = config.weight_decay
+        groups.append({"params": [layer.weight for layer in own], "lr": lr, "weight_decay": decay})
+        if biases:
+            decay = decay if config.decay_biases else 0.0
+            groups.append({"params": biases, "lr": lr, "weight_decay": decay})
     return torch.optim.SGD(groups, lr=config.lr_fc, momentum=config.momentum, nesterov=config.nesterov)
 
 

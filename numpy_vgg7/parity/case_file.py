@@ -71,7 +71,11 @@ def write_case(
     for prefix, part in file.parts.items():
         tensors |= {prefix + name: array for name, array in part.given.items()}
         tensors |= {prefix + PREFIX + name: array for name, array in part.reference.items()}
-    record = {"config": json.loads(case.model.config.to_json()), "sgd": {name: getattr(case.sgd, name) for name in SGD_FIELDS}, "seed": seed}
+    record = {
+        "config": json.loads(case.model.config.to_json()),
+        "sgd": {name: getattr(case.sgd, name) for name in SGD_FIELDS},
+        "seed": seed,
+    }
     # safetensors writes wrong values for arrays that are not C-contiguous.
     contiguous = {name: np.array(array, order="C") for name, array in tensors.items()}
     write_bytes(path, safetensors.numpy.save(contiguous, metadata={KEY: json.dumps(record)}))
@@ -161,9 +165,9 @@ def _record(text: str | None) -> dict[str, Any]:
 
 def _sgd(record: object) -> SGD:
     try:
-        if not set(record) <= set(SGD_FIELDS):  # type: ignore[call-overload]
-            raise TypeError(f"the keys {', '.join(map(str, record))}")  # type: ignore[attr-defined]
-        sgd = SGD(**record)  # type: ignore[arg-type]
+        if not isinstance(record, dict) or not record.keys() <= set(SGD_FIELDS):
+            raise TypeError(f"not all keys among {', '.join(SGD_FIELDS)}")
+        sgd = SGD(**record)
     except TypeError as error:
         raise ConfigError("sgd", "learning rates", error, "correct it") from error
     for name in SGD_FIELDS:
