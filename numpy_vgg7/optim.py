@@ -95,7 +95,7 @@ def constant(step: int, steps: int) -> float:
 
 def step_decay(step: int, steps: int) -> float:
     """1, after half of the steps 1/10, and after three quarters 1/100 (He et al. 2016, on CIFAR-10)."""
-    drops = (2 * step >= steps) + (4 * step >= 3 * steps)
+    drops = int(2 * step >= steps) + int(4 * step >= 3 * steps)
     return float(0.1**drops)
 
 

@@ -12,6 +12,8 @@ from numpy_vgg7.functional import Array, Labels
 from numpy_vgg7.training.config import TrainingConfig
 
 AHEAD = 3  # batches that are prepared before they are needed
+# Pixels in a batch that are worth another thread; fewer are prepared faster than they are handed over.
+PIXELS = 10_000
 SHUFFLE, AUGMENT = 0, 1  # independent random streams of an epoch
 
 Batch = tuple[Array, Labels]
@@ -37,6 +39,9 @@ def batches(data: Dataset, config: TrainingConfig, epoch: int, dtype: str) -> Ge
             x = augment(x, rng, AUGMENTATIONS[config.augmentation])
         return x.astype(dtype, copy=False), data.labels[indices]
 
+    if config.batch_size * data.image_size**2 < PIXELS:
+        yield from map(prepare, range(count(len(data), config)))
+        return
     # One worker prepares them in order, since they share a stream of random numbers.
     worker = ThreadPoolExecutor(1)
     try:
