@@ -1,12 +1,20 @@
-"""PyTorch's SGD, with a learning rate for the convolutions and one for the fully connected layers."""
+"""PyTorch's training: SGD with a learning rate for the convolutions and one for the others, and schedules."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR
 
+from numpy_vgg7.functional import Array, Labels
+from numpy_vgg7.model import VGG7
 from numpy_vgg7.optim import SGD
+from numpy_vgg7.parity.training_check import TrainingStep
+from numpy_vgg7.training.config import TrainingConfig
 from torch_ref.model import TorchVGG7
+from torch_ref.weights import to_torch
 
 
 def optimizer(module: TorchVGG7, config: SGD) -> torch.optim.SGD:
@@ -41,3 +49,46 @@ def train_steps(
         if step in steps:
             copies[step] = {name: p.detach().clone() for name, p in module.named_parameters()}
     return copies
+
+
+SCHEDULERS: dict[str, Callable[[torch.optim.SGD, int], LRScheduler]] = {
+    "constant": lambda sgd, steps: LambdaLR(sgd, lambda step: 1.0),
+    "step": lambda sgd, steps: MultiStepLR(sgd, [math.ceil(steps / 2), math.ceil(3 * steps / 4)], 0.1),
+    "cosine": lambda sgd, steps: CosineAnnealingLR(sgd, steps),
+    "one-cycle": lambda sgd, steps: LambdaLR(sgd, partial(_one_cycle, max(1, round(steps / 10)), steps)),
+}
+
+
+def _one_cycle(peak: int, steps: int, step: int) -> float:
+    """Linearly to 1 at step `peak` - 1, then half a cosine, which begins at `peak`."""
+    if step < peak:
+        return (step + 1) / peak
+    return math.cos(math.pi / 2 * (step - peak) / max(1, steps - peak)) ** 2
+
+
+def train_batches(
+    model: VGG7, batches: Iterable[tuple[Array, Labels]], config: TrainingConfig, steps: int
+) -> Iterator[TrainingStep]:
+    """Train PyTorch's copy of `model`, a step on each batch, as in a training of `steps` steps."""
+    module = to_torch(model)
+    sgd = optimizer(module, config.sgd())
+    scheduler = SCHEDULERS[config.schedule](sgd, steps)
+    named = dict(module.named_parameters())
+    for images, labels in batches:
+        sgd.zero_grad()
+        logits, target = module(torch.tensor(images)), torch.tensor(labels)
+        loss = nn.functional.cross_entropy(logits, target, label_smoothing=config.label_smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if config.clip_norm is not None:
+            nn.utils.clip_grad_norm_(module.parameters(), config.clip_norm)
+        rates = {
+            name: float(group["lr"]) for group in sgd.param_groups for name, p in named.items()
+            if any(p is member for member in group["params"])
+        }  # fmt: skip
+        sgd.step()
+        scheduler.step()
+        buffers = {name: sgd.state[p].get("momentum_buffer") for name, p in named.items()}
+        velocity = {name: buffer.numpy().copy() for name, buffer in buffers.items() if buffer is not None}
+        params = {name: p.detach().numpy().copy() for name, p in named.items()}
+        correct = int((logits.argmax(dim=1) == target).sum())
+        yield TrainingStep(loss.item(), correct, rates, params, velocity)

@@ -24,16 +24,25 @@ def count(images: int, config: TrainingConfig) -> int:
     return -(-images // config.batch_size)
 
 
-def batches(data: Dataset, config: TrainingConfig, epoch: int, dtype: str) -> Generator[Batch, None, None]:
+def order(images: int, config: TrainingConfig, epoch: int) -> Labels:
+    """The images of an epoch in their order, (images,)."""
+    return np.random.default_rng([config.seed, epoch, SHUFFLE]).permutation(images)
+
+
+def augmentation_rng(config: TrainingConfig, epoch: int) -> np.random.Generator:
+    """The random numbers for the augmentation of an epoch."""
+    return np.random.default_rng([config.seed, epoch, AUGMENT])
+
+
+def draw(data: Dataset, config: TrainingConfig, epoch: int, dtype: str) -> Generator[Batch, None, None]:
     """Images (n, 1, H, W) of `dtype` and labels (n,) of every batch of an epoch, which is counted from 0.
 
     They depend on the data, the settings and the epoch only, not on the epochs before or on threads.
     """
-    order = np.random.default_rng([config.seed, epoch, SHUFFLE]).permutation(len(data))
-    rng = np.random.default_rng([config.seed, epoch, AUGMENT])
+    shuffled, rng = order(len(data), config, epoch), augmentation_rng(config, epoch)
 
     def prepare(index: int) -> Batch:
-        indices = order[index * config.batch_size : (index + 1) * config.batch_size]
+        indices = shuffled[index * config.batch_size : (index + 1) * config.batch_size]
         x = data.batch(indices)
         if config.augment:
             x = augment(x, rng, AUGMENTATIONS[config.augmentation])

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from numpy_vgg7.data import Dataset, Splits
+from numpy_vgg7.engine.executor import Result
 from numpy_vgg7.errors import TrainingError
 from numpy_vgg7.functional import Array, Arrays, Labels, cross_entropy
 from numpy_vgg7.model import INFERENCE_BATCH, VGG7
 from numpy_vgg7.optim import SCHEDULES
-from numpy_vgg7.training.batches import batches, count
+from numpy_vgg7.training import batches
 from numpy_vgg7.training.config import TrainingConfig
 
 SMOOTHING = 5  # epochs
@@ -143,24 +144,39 @@ def train(
         yield state
 
 
+class Means:
+    """The mean loss and accuracy over the images of an epoch; a smaller last batch counts by its size."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+        self.images, self.loss, self.correct = 0, 0.0, 0
+
+    def add(self, result: Result, labels: Labels) -> None:
+        """Count a batch."""
+        self.images += len(labels)
+        self.loss += float(result.loss) * len(labels)
+        self.correct += int((result.probs.argmax(axis=1) == labels).sum())
+
+    def of_images(self) -> tuple[float, float, float]:
+        """Loss, accuracy and images per second."""
+        seconds = time.perf_counter() - self.began
+        return self.loss / self.images, self.correct / self.images, self.images / seconds
+
+
 def _train_epoch(
     model: VGG7, data: Dataset, config: TrainingConfig, state: State, progress: Progress
 ) -> tuple[float, float, float]:
     """One pass over the data. Returns mean loss and accuracy over the images, and images per second."""
     sgd, schedule, epoch = config.sgd(), SCHEDULES[config.schedule], len(state.history)
-    steps = count(len(data), config)
-    began, done, loss, correct = time.perf_counter(), 0, 0.0, 0
-    with closing(batches(data, config, epoch, model.dtype)) as prepared:
+    steps, means = batches.count(len(data), config), Means()
+    with closing(batches.draw(data, config, epoch, model.dtype)) as prepared:
         for index, (x, labels) in enumerate(prepared):
             lr_scale = schedule(epoch * steps + index, config.epochs * steps)
             result = model.train_step(x, labels, sgd, state.velocity, lr_scale, config.label_smoothing)
             _check_finite(result.loss, f"epoch {epoch + 1}, batch {index + 1}", config)
-            done += len(labels)
-            loss += float(result.loss) * len(labels)
-            correct += int((result.probs.argmax(axis=1) == labels).sum())
-            speed = done / (time.perf_counter() - began)
-            progress(done, loss / done, correct / done, speed)
-    return loss / done, correct / done, speed
+            means.add(result, labels)
+            progress(means.images, *means.of_images())
+    return means.of_images()
 
 
 def _check_finite(loss: Array | float, where: str, config: TrainingConfig) -> None:
