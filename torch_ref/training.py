@@ -71,7 +71,10 @@ def train_batches(
 ) -> Iterator[TrainingStep]:
     """Train PyTorch's copy of `model`, a step on each batch, as in a training of `steps` steps."""
     module = to_torch(model)
-    sgd = optimizer(module, config.sgd())
+    nesterov = config.nesterov and config.momentum > 0  # `config.sgd` is what is being checked
+    sgd = optimizer(module, SGD(
+        config.lr_conv, config.lr_fc, config.momentum, config.weight_decay, nesterov, config.decay_biases
+    ))  # fmt: skip
     scheduler = SCHEDULERS[config.schedule](sgd, steps)
     named = dict(module.named_parameters())
     for images, labels in batches:

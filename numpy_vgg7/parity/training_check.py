@@ -70,7 +70,7 @@ TRAININGS = (
     TrainingCase(_BASE),
     TrainingCase(replace(_BASE, schedule="cosine", nesterov=False, decay_biases=False), threads=2),
     TrainingCase(replace(_BASE, schedule="step", momentum=0.0, label_smoothing=0.2, augment=True)),
-    TrainingCase(replace(_BASE, schedule="constant", momentum=0.5, clip_norm=0.5, average=2), 2, 4),
+    TrainingCase(replace(_BASE, schedule="constant", momentum=0.5, clip_norm=0.5, average=3), 2, 4),
     TrainingCase(replace(_BASE, weight_decay=0.0, momentum=0.0, clip_norm=100.0, label_smoothing=0.1)),
 )
 

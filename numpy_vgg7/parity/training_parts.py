@@ -59,6 +59,11 @@ def order_faults() -> Iterator[str]:
         yield "two seeds have the same order"
     if not np.array_equal(first, again):
         yield "the same seed and epoch do not have the same order"
+    many = [np.concatenate([batch for _, batch in batches.draw(data, PLAIN, epoch, "float64")])
+            for epoch in range(100)]  # fmt: skip
+    ascents = (np.diff(many, axis=1) > 0).mean(axis=0)
+    if ascents.min() < 0.25 or ascents.max() > 0.75:  # five standard deviations
+        yield "parts of an epoch are in order"
 
 
 def drawn_faults() -> Iterator[str]:

@@ -32,7 +32,7 @@ def schedule(name: str, key: str, factor: Callable[[Any, int, int], float]) -> M
                lambda original: lambda step, steps: factor(original, step, steps))  # fmt: skip
 
 
-def sgd(name: str, **changes: Callable[[SGD], Any]) -> Mutant:
+def sgd(name: str, place: str = "optimiser", **changes: Callable[[SGD], Any]) -> Mutant:
     """An optimizer with other settings than those of the training."""
 
     def make(original: Any) -> Any:
@@ -42,7 +42,7 @@ def sgd(name: str, **changes: Callable[[SGD], Any]) -> Mutant:
 
         return changed
 
-    return bug(name, "*", TrainingConfig, "sgd", make)
+    return bug(name, place, TrainingConfig, "sgd", make)
 
 
 def order(name: str, change: Callable[[Any, int, TrainingConfig, int], Labels]) -> Mutant:
@@ -227,7 +227,7 @@ SCHEDULE = (
     schedule("second step missing", "step", lambda right, step, steps: max(0.1, right(step, steps))),
     schedule("steps too early", "step", lambda right, step, steps: right(step + steps // 4, steps)),
     schedule("constant schedule decays", "constant", lambda right, step, steps: 1 / (1 + 0.01 * step)),
-    bug("counts the steps of an epoch without the last batch", "schedule", batches, "count",
+    bug("counts the steps of an epoch without the last batch", "batches*", batches, "count",
         lambda original: lambda images, config: max(1, images // config.batch_size)),
 )  # fmt: skip
 
@@ -241,8 +241,8 @@ SETTINGS = (
     sgd("weight decay multiplied by the learning rate", weight_decay=lambda right: right.weight_decay * right.lr_fc),
     sgd("biases decay though they should not", decay_biases=lambda right: True),
     sgd("biases do not decay though they should", decay_biases=lambda right: False),
-    sgd("learning rates of convolutions and others exchanged", lr_conv=lambda right: right.lr_fc, lr_fc=lambda right: right.lr_conv),
-    sgd("one learning rate for all", lr_conv=lambda right: right.lr_fc),
+    sgd("learning rates of convolutions and others exchanged", "schedule", lr_conv=lambda right: right.lr_fc, lr_fc=lambda right: right.lr_conv),
+    sgd("one learning rate for all", "schedule", lr_conv=lambda right: right.lr_fc),
     sgd("clipping ignored", clip_norm=lambda right: None),
     sgd("clipping at twice the norm", clip_norm=lambda right: right.clip_norm and 2 * right.clip_norm),
     bug("clipping scales small gradients up", "optimiser", SGD, "clip_factor",
