@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from numpy_vgg7 import VGG7, VGG7Config, VGG7Error
 from numpy_vgg7.cli.commands import app
 from numpy_vgg7.config import PRESETS as NETWORKS
-from numpy_vgg7.data import load
+from numpy_vgg7.data import load, split
 from numpy_vgg7.optim import SCHEDULES
 from numpy_vgg7.training import loop
 from numpy_vgg7.training.config import PRESETS, TrainingConfig
@@ -147,6 +147,33 @@ def test_the_limit_leaves_the_test_set_complete_and_is_kept_for_a_resumed_traini
     counts = [int(line.split("(")[1].split()[0]) for line in done.stdout.splitlines()[:3]]
     assert counts == [60, 60, 359]
     assert RunFolder(tmp_path / "run").read_config().limit == 60
+
+
+def test_the_config_of_a_run_from_before_these_settings_can_be_read():
+    saved = RunConfig("vgg7", "digits", "float32", VGG7Config(), TrainingConfig(epochs=7))
+    record = json.loads(saved.to_json())
+    oldest = ("epochs", "batch_size", "lr_conv", "lr_fc", "momentum", "weight_decay", "augment", "seed")
+    record["recipe"] = {name: record["recipe"][name] for name in oldest}
+    del record["limit"]
+    assert RunConfig.from_json(json.dumps(record).encode()) == saved
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [((), "test"), *((("--split", part), part) for part in ("train", "validation", "test", "all"))],
+    ids=str,
+)
+def test_evaluate_scores_the_part_that_is_named_with_its_threads(words, part, tmp_path, monkeypatch):
+    model = VGG7(VGG7Config.preset("article", image_size=8))
+    model.save(tmp_path / "w.safetensors")
+    images = DIGITS if part == "all" else getattr(split(DIGITS), part)
+    expected = loop.score(model, images)
+    used = []
+    real = loop.score
+    monkeypatch.setattr(loop, "score", lambda model, data: used.append(model.threads) or real(model, data))
+    done = run("evaluate", tmp_path / "w.safetensors", *words, "--threads", "3", "--json")
+    assert json.loads(done.stdout) == expected._asdict()
+    assert used == [3]
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
