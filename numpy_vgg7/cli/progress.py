@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
 
 from numpy_vgg7.cli.options import messages, print_note
 from numpy_vgg7.training.loop import State
@@ -15,8 +16,8 @@ class TrainingProgress(Progress):
 
     def __init__(self, images: int, epochs: int, first_epoch: int) -> None:
         super().__init__(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            TextColumn("{task.description}", table_column=Column(min_width=11, no_wrap=True)),
+            BarColumn(bar_width=10),
             TextColumn("{task.fields[words]}"),
             console=messages,
             disable=not messages.is_terminal,  # not in a log
@@ -27,8 +28,8 @@ class TrainingProgress(Progress):
 
     def __call__(self, done: int, loss: float, accuracy: float, speed: float) -> None:
         """Show the state after a batch: images of this epoch, mean loss, accuracy, images per second."""
-        words = f"loss {loss:.4f}  accuracy {accuracy:.4f}{self.validation}"
-        words += f"  {speed:,.0f} images/s  ETA {self._eta(done)}"
+        words = f"ETA {self._eta(done)}  loss {loss:.4f}{self.validation}"
+        words += f"  training {accuracy:.4f}  {speed:,.0f} images/s"  # cut off where there is no room
         self.update(self.bar, completed=self.epoch * self.images + done, words=words)
 
     def next_epoch(self, state: State) -> None:
@@ -48,7 +49,7 @@ class TrainingProgress(Progress):
     def scoring(self, part: str, images: int) -> Callable[[int], None]:
         """A bar for the score of one part; returns a function that advances it by some images."""
         self.say(f"scoring the {part} set, {images:,} images")
-        bar = self.add_task(f"scoring {part}", total=images, words=f"{images:,} images")
+        bar = self.add_task(f"{part} set", total=images, words=f"{images:,} images")
         return lambda count: self.advance(bar, count)
 
     def say(self, line: str) -> None:
