@@ -45,6 +45,8 @@ def train_steps(
     for step in range(1, max(steps, default=0) + 1):
         sgd.zero_grad()
         nn.functional.cross_entropy(module(images), labels).backward()  # type: ignore[no-untyped-call]
+        if config.clip_norm is not None:
+            nn.utils.clip_grad_norm_(module.parameters(), config.clip_norm)
         sgd.step()
         if step in steps:
             copies[step] = {name: p.detach().clone() for name, p in module.named_parameters()}
