@@ -12,6 +12,7 @@ from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, print_json, screen
 from numpy_vgg7.cli.progress import TrainingProgress
 from numpy_vgg7.config import VGG7Config
+from numpy_vgg7.data import Splits
 from numpy_vgg7.errors import ConfigError, TrainingError
 from numpy_vgg7.inputs import PLAIN
 from numpy_vgg7.model import VGG7
@@ -119,33 +120,17 @@ def train(
     del dataset  # the splits have copies of their images
 
     model.threads = threads
-    began, first_epoch = time.perf_counter(), len(state.history)
+    first_epoch = len(state.history)
     record: dict[str, Any] = dict.fromkeys(RECORD)
     record |= {"preset": run.preset, "data": run.data, "seed": run.training.seed, "out": str(folder.path)}
     with TrainingProgress(len(splits.train), run.training.epochs, first_epoch) as progress:
         try:
-            for after in loop.train(model, splits, run.training, state, progress):
-                folder.write(model, after)
-                progress.next_epoch(after)
-        except KeyboardInterrupt:
-            progress.stop()
-            options.print_note(f"interrupted; continue with: numpy-vgg7 train --resume {folder.path}")
-            raise
+            seconds = _train(model, splits, run.training, state, folder, progress)
         except TrainingError:
             if as_json:
                 print_json(record | {"epochs": len(state.history), "learned": False})
             raise
-        seconds = time.perf_counter() - began
-        best = VGG7.load(folder.best)
-        best.threads = threads
-        scores = {}
-        for part, images in splits._asdict().items():
-            scores[part] = loop.score(best, images, progress.scoring(part, len(images)))
-        if plots.available():
-            progress.say("drawing plots")
-            plots.write_plots(folder.plots, best, splits.test, state.history)
-    if not plots.available():
-        options.print_note("no plots: matplotlib is not installed (extra: plot)")
+        scores = _score_and_plot(folder, threads, splits, state, progress)
     labels = splits.train.labels
     learned = loop.has_learned(state.history, labels, run.training)
     if not learned:
@@ -176,6 +161,45 @@ RECORD = (
     "preset", "data", "epochs", "seed", "train_accuracy", "validation_accuracy", "test_accuracy", "test_loss",
     "images_per_second", "seconds", "out", "best_epoch", "learned",
 )  # fmt: skip
+
+
+def _train(
+    model: VGG7,
+    splits: Splits,
+    config: TrainingConfig,
+    state: loop.State,
+    folder: RunFolder,
+    progress: TrainingProgress,
+) -> float:
+    """Train, write the results of every epoch, and return the seconds that it took."""
+    began = time.perf_counter()
+    try:
+        for after in loop.train(model, splits, config, state, progress):
+            folder.write(model, after)
+            progress.next_epoch(after)
+    except KeyboardInterrupt:
+        progress.stop()
+        options.print_note(f"interrupted; continue with: numpy-vgg7 train --resume {folder.path}")
+        raise
+    return time.perf_counter() - began
+
+
+def _score_and_plot(
+    folder: RunFolder, threads: int, splits: Splits, state: loop.State, progress: TrainingProgress
+) -> dict[str, loop.Score]:
+    """The scores of the best weights by part, and the plots."""
+    best = VGG7.load(folder.best)
+    best.threads = threads
+    scores = {
+        part: loop.score(best, images, progress.scoring(part, len(images)))
+        for part, images in splits._asdict().items()
+    }
+    if plots.available():
+        progress.say("drawing plots")
+        plots.write_plots(folder.plots, best, splits.test, state.history)
+    else:
+        progress.say("no plots: matplotlib is not installed (extra: plot)")
+    return scores
 
 
 def run_config(context: typer.Context) -> RunConfig:
