@@ -120,6 +120,14 @@ def write_bytes(path: Path, content: bytes) -> None:
         ) from error
 
 
+def move(path: Path, target: Path) -> None:
+    """Rename a file, in place of `target` if that exists. Raises OutputError."""
+    try:
+        os.replace(path, target)
+    except OSError as error:
+        raise OutputError(str(target), "a place to write to", error, "check the folder's rights") from error
+
+
 def write_text(path: Path, content: str) -> None:
     """Write a UTF-8 file atomically. Raises OutputError."""
     write_bytes(path, content.encode())

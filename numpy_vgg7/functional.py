@@ -175,18 +175,30 @@ def log_softmax(logits: Array) -> Array:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def cross_entropy(logits: Array, labels: Labels) -> Array:
-    """Mean over the batch of -log p[n, labels[n]], in nats: logits (N, K), labels (N,) -> a scalar array."""
-    log_probs = log_softmax(logits)[np.arange(len(labels)), labels]
-    return np.asarray(-log_probs.sum() / len(labels))
+def cross_entropy(logits: Array, labels: Labels, smoothing: float = 0.0) -> Array:
+    """Mean over the batch of -log p[n, labels[n]], in nats: logits (N, K), labels (N,) -> a scalar array.
+
+    With label smoothing (Szegedy et al. 2016), it is the mean of - sum over k of q[n,k] * log p[n,k], where
+    all classes share a part of each label:
+
+    q[n,k] = (1 - smoothing) * [k = labels[n]] + smoothing / K, where [condition] is 1 if it holds, else 0
+    """
+    log_probs = log_softmax(logits)
+    weighted = log_probs[np.arange(len(labels)), labels]
+    if smoothing:  # else a log p of -inf would not count as 0
+        weighted = (1 - smoothing) * weighted + smoothing * log_probs.mean(axis=1)
+    return np.asarray(-weighted.sum() / len(labels))
 
 
-def cross_entropy_backward(probs: Array, labels: Labels, batch_size: int | None = None) -> Array:
+def cross_entropy_backward(
+    probs: Array, labels: Labels, batch_size: int | None = None, smoothing: float = 0.0
+) -> Array:
     """The gradient with respect to the logits, through the softmax: probs (N, K) -> (N, K).
 
-    d_logits[n,k] = (p[n,k] - [k = labels[n]]) / batch_size, where [condition] is 1 if it holds, else 0
+    d_logits[n,k] = (p[n,k] - q[n,k]) / batch_size, with q as in `cross_entropy`
 
     `batch_size` is N unless `probs` holds only a part of a batch; then the gradients of the parts add up.
     """
-    one_hot = np.arange(probs.shape[1]) == labels[:, None]
-    return (probs - one_hot) / (batch_size or len(labels))
+    classes = probs.shape[1]
+    target = (1 - smoothing) * (np.arange(classes) == labels[:, None]) + smoothing / classes
+    return (probs - target.astype(probs.dtype)) / (batch_size or len(labels))

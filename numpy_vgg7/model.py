@@ -3,7 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from numpy_vgg7.functional import Array, Arrays, Labels, softmax
 from numpy_vgg7.inputs import as_images, as_labels
 from numpy_vgg7.network import initial_params, parameter_groups
 from numpy_vgg7.optim import SGD
+
+if TYPE_CHECKING:
+    from numpy_vgg7.training.fit import Held, History, OnEpoch
+    from numpy_vgg7.training.loop import Score
 
 INFERENCE_BATCH = 256  # images at a time, so that a large set needs no more memory than a batch
 
@@ -32,16 +36,27 @@ class VGG7:
     """
 
     def __init__(self, config: VGG7Config, seed: int = 0, dtype: str = "float32", threads: int = 1) -> None:
+        if not isinstance(config, VGG7Config):
+            fix = 'give one, such as VGG7Config.preset("vgg7"); VGG7.load reads a file'
+            raise ConfigError("config", "a VGG7Config", repr(config), fix)
         if dtype not in DTYPES:
             raise ConfigError("dtype", " or ".join(DTYPES), dtype, "choose one")
         if type(seed) is not int or seed < 0:
             raise ConfigError("seed", "a whole number >= 0", seed, "choose one")
         self.config = config
+        self.seed = seed
         self.dtype = dtype
         self.layers = config.layers()
         self.params = initial_params(self.layers, seed, dtype)
         self._lock = Lock()
         self.threads = threads
+
+    def __repr__(self) -> str:
+        c = self.config
+        shape = [f"{name} {'-'.join(map(str, getattr(c, name)))}" for name in ("channels", "hidden")]
+        count = sum(parameter.size for parameter in self.params.values())
+        images = f"{c.image_size}x{c.image_size} pixels, {c.classes} classes"
+        return f"<VGG7: {images}, {', '.join(shape)}, {count:,} parameters, {self.dtype}>"
 
     @property
     def threads(self) -> int:
@@ -117,11 +132,55 @@ class VGG7:
             return self._executor.forward_backward(self.params, x, labels)
 
     def train_step(
-        self, x: Array, labels: Labels, sgd: SGD, velocity: Arrays, lr_scale: float = 1.0
+        self,
+        x: Array,
+        labels: Labels,
+        sgd: SGD,
+        velocity: Arrays,
+        lr_scale: float = 1.0,
+        label_smoothing: float = 0.0,
     ) -> Result:
         """`forward_backward` and one step of `sgd`. Changes `params` and `velocity`."""
         with self._lock, blas.single_threaded():
-            return self._executor.train_step(self.params, x, labels, sgd, velocity, lr_scale)
+            return self._executor.train_step(self.params, x, labels, sgd, velocity, lr_scale, label_smoothing)
+
+    def fit(
+        self,
+        images: Array,
+        labels: Labels,
+        *,
+        validation: "Held" = None,
+        test: "Held" = None,
+        on_epoch: "OnEpoch | None" = None,
+        settings: str = "default",
+        **changes: Any,
+    ) -> "History":
+        """Train on images and labels, starting from the current weights, and return the history.
+
+        images, labels: of any form that `train` accepts.
+        validation: (images, labels), or the share of the images to hold out, such as 0.1. The model then
+        ends with the weights of the epoch with the lowest smoothed validation loss, else with the last.
+        test: the same for a test set, which is scored in the end.
+        on_epoch: called with each `Epoch`, such as `print`.
+        settings, changes: the training is `TrainingConfig.preset(settings, **changes)`, for example "fast"
+        and `epochs=3`. The default of `seed` is that of the model.
+
+        It is the loop of `numpy-vgg7 train`: the same data, seed and settings give the same weights. Raises
+        DataError, ConfigError, and TrainingError if the loss is no longer finite.
+        """
+        from numpy_vgg7.training.fit import fit
+
+        return fit(self, images, labels, validation, test, on_epoch, settings, changes)
+
+    def evaluate(self, images: Array, labels: Labels) -> "Score":
+        """The mean loss, the accuracy and the number of errors on a labelled set. Raises DataError."""
+        from numpy_vgg7.training.fit import evaluate
+
+        return evaluate(self, images, labels)
+
+    def score(self, images: Array, labels: Labels) -> float:
+        """The accuracy on a labelled set, in 0..1. Raises DataError."""
+        return self.evaluate(images, labels).accuracy
 
     def release(self) -> None:
         """Return the memory that batches have used to the system."""

@@ -242,16 +242,18 @@ def backward(tape: Sequence[TapeEntry], params: Arrays, d_out: Array) -> tuple[A
     return d_outputs | {"input": d_out}, gradients
 
 
-def loss_and_gradients(layers: Layers, params: Arrays, images: Array, labels: Labels) -> tuple[float, Arrays]:
+def loss_and_gradients(
+    layers: Layers, params: Arrays, images: Array, labels: Labels, label_smoothing: float = 0.0
+) -> tuple[float, Arrays]:
     """The mean cross-entropy of a batch and its gradient with respect to each parameter.
 
     Images are (N, 1, H, W) with pixels in 0..1, labels (N,) integers from 0.
     """
     tape = forward(layers, params, images)
     logits = tape[-1].out
-    d_logits = F.cross_entropy_backward(F.softmax(logits), labels)
+    d_logits = F.cross_entropy_backward(F.softmax(logits), labels, smoothing=label_smoothing)
     _, gradients = backward(tape, params, d_logits)
-    return float(F.cross_entropy(logits, labels)), gradients
+    return float(F.cross_entropy(logits, labels, label_smoothing)), gradients
 
 
 def trace(layers: Layers, params: Arrays, images: Array, labels: Labels) -> Arrays:

@@ -138,7 +138,7 @@ def misclassified(data: Dataset, probs: Array) -> "Figure":
     for cell in figure.subplots(rows, columns, squeeze=False).flat:
         cell.set_axis_off()
     for cell, index in zip(figure.axes, wrong, strict=False):
-        cell.imshow(data.images[index, 0], cmap="gray", vmin=0, vmax=1)
+        cell.imshow(data.batch(np.array([index]))[0, 0], cmap="gray", vmin=0, vmax=1)
         title = f"{data.labels[index]} → {predicted[index]}\n{probs[index].max():.0%}"
         cell.set_title(title, fontsize=8)
     shown = "" if count == len(wrong) else f", the {len(wrong)} most confident"

@@ -326,6 +326,8 @@ RULES = {
     "Nesterov": SGD(0.01, 0.02, momentum=0.9, nesterov=True),
     "decay": SGD(0.01, 0.02, weight_decay=0.1),
     "Nesterov with decay": SGD(0.01, 0.02, momentum=0.8, weight_decay=0.1, nesterov=True),
+    "decay of weights only": SGD(0.01, 0.02, weight_decay=0.1, decay_biases=False),
+    "clipped": SGD(0.01, 0.02, clip_norm=0.5),
 }
 GROUPS = {"conv": ["conv.weight", "conv.bias"], "fc": ["fc.weight", "fc.bias"]}
 SHAPES = {"conv.weight": (6, 5, 3, 3), "conv.bias": (6,), "fc.weight": (301, 700), "fc.bias": (301,)}
@@ -351,6 +353,7 @@ def test_fused_steps_agree_with_the_definition(rule, n, shares, order):
     for lr_scale in (1.0, 0.3):
         sgd.step(expected, plain | {"fc.weight": factors.materialize()}, expected_velocity, GROUPS, lr_scale)
         fused.set_rates(lr_scale)
+        fused.set_clip()
         for block in fused.conv:
             block()
         for task in fused.fc_tasks():
@@ -367,9 +370,10 @@ def test_one_block_agrees_with_the_definition(rule, factored):
     sgd, parameter, velocity, rate = RULES[rule], random(7, 9), random(7, 9, seed=1), np.array([0.02])
     factors = FactoredGradient(random(3, 7, seed=2), random(3, 9, seed=3))
     gradient = factors.materialize()
-    direction, new_velocity = sgd.direction(parameter, gradient, velocity)
+    clip = np.array([sgd.clip_factor(2.0)])
+    direction, new_velocity = sgd.direction(parameter, clip * gradient, velocity)
     expected = parameter - rate * direction
-    BlockUpdate(sgd, parameter, factors if factored else gradient, velocity, rate, Scratch(Arena()))()
+    BlockUpdate(sgd, parameter, factors if factored else gradient, velocity, rate, clip, Scratch(Arena()))()
     assert_agrees(parameter, expected, "parameter")
     if sgd.momentum:
         assert_agrees(velocity, new_velocity, "velocity")

@@ -92,13 +92,15 @@ def test_relu_at_exactly_zero_passes_no_gradient_as_in_pytorch():
 
 @pytest.mark.parametrize("shape", [(1, 10), (7, 3), (5, 5)], ids=str)
 @pytest.mark.parametrize("scale", [1.0, 30.0], ids=["usual logits", "large logits"])
-def test_softmax_and_cross_entropy_agree_with_pytorch(shape, scale):
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9], ids=lambda smoothing: f"smoothing {smoothing}")
+def test_softmax_and_cross_entropy_agree_with_pytorch(shape, scale, smoothing):
     rng = np.random.default_rng(2)
     logits, labels = rng.standard_normal(shape) * scale, rng.integers(shape[1], size=shape[0])
     tensor = torch.tensor(logits, requires_grad=True)
-    reference = nn.functional.cross_entropy(tensor, torch.tensor(labels))
+    reference = nn.functional.cross_entropy(tensor, torch.tensor(labels), label_smoothing=smoothing)
     reference.backward()
     probs = softmax(logits)
     assert_agrees(probs, torch.softmax(tensor, 1).detach().numpy(), "probs")
-    assert_agrees(cross_entropy(logits, labels), reference.detach().numpy(), "loss")
-    assert_agrees(cross_entropy_backward(probs, labels), tensor.grad.numpy(), "d_logits")
+    assert_agrees(cross_entropy(logits, labels, smoothing), reference.detach().numpy(), "loss")
+    d_logits = cross_entropy_backward(probs, labels, smoothing=smoothing)
+    assert_agrees(d_logits, tensor.grad.numpy(), "d_logits")

@@ -78,8 +78,10 @@ def test_one_weight_off_by_a_millionth_is_found_and_named(name):
         SGD(0.01, 0.03),
         SGD(0.01, 0.03, momentum=0.9),
         SGD(0.01, 0.03, momentum=0.9, weight_decay=0.01, nesterov=True),
+        SGD(0.01, 0.03, momentum=0.9, weight_decay=0.1, decay_biases=False),
+        SGD(0.01, 0.03, clip_norm=0.5),
     ],
-    ids=["plain", "momentum", "Nesterov with weight decay"],
+    ids=["plain", "momentum", "Nesterov with weight decay", "decay of weights only", "clipped"],
 )
 def test_ten_steps_end_at_the_parameters_of_pytorchs_sgd(settings):
     case = random_case(random_model(VGG7Config.preset("vgg7", image_size=8), 5), 7, 6)

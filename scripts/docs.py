@@ -17,15 +17,12 @@ INTRODUCTION = """# The Python interface
 import numpy as np
 from numpy_vgg7 import VGG7, VGG7Config
 from numpy_vgg7.data import load, split
-from numpy_vgg7.training.config import TrainingConfig
-from numpy_vgg7.training.loop import score, start, train
 
 digits = split(load("digits", classes=10))
 model = VGG7(VGG7Config.preset("vgg7", image_size=8), seed=0)
-config = TrainingConfig(epochs=2)
-for state in train(model, digits, config, start(model, config), lambda *progress: None):
-    print(state.history[-1])
-print(score(model, digits.test))
+validation = (digits.validation.images, digits.validation.labels)
+history = model.fit(digits.train.images, digits.train.labels, validation=validation, epochs=2, on_epoch=print)
+print(history, model.evaluate(digits.test.images, digits.test.labels))
 
 model.save("weights.safetensors")
 probabilities = VGG7.load("weights.safetensors").predict_proba(digits.test.images)
@@ -49,7 +46,11 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "numpy_vgg7/data/dataset.py": (),
         "numpy_vgg7/data/augmentation.py": (),
     },
-    "Training": {"numpy_vgg7/training/config.py": (), "numpy_vgg7/training/loop.py": ()},
+    "Training": {
+        "numpy_vgg7/training/config.py": (),
+        "numpy_vgg7/training/loop.py": (),
+        "numpy_vgg7/training/fit.py": ("History",),
+    },
     "Weights files": {
         "numpy_vgg7/weights/formats.py": ("save", "load"),
         "numpy_vgg7/weights/importing.py": ("Origin", "Imported", "import_weights", "read_foreign"),

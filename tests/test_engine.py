@@ -22,6 +22,8 @@ RULES = {
     "momentum": SGD(0.01, 0.02, momentum=0.9),
     "decay": SGD(0.01, 0.02, weight_decay=0.1),
     "Nesterov with decay": NESTEROV,
+    "decay of weights only": SGD(0.01, 0.02, weight_decay=0.1, decay_biases=False),
+    "clipped": SGD(0.01, 0.02, momentum=0.9, clip_norm=0.5),
 }
 
 

@@ -24,9 +24,10 @@ ORDER = [
     {"cli"},
 ]
 DEFINITION = {"functional", "network", "optim"}
-# Imports inside a function, at the time of the call.
+# Imports inside a function, at the time of the call, or for annotations only.
 LAZY = {
     ("model", "weights"),
+    ("model", "training"),
     ("cli", "torch_ref"),
     ("cli", "jax_ref"),
     ("cli", "onnx_ref"),
@@ -49,7 +50,7 @@ def part_of(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """The full names that a file imports, and whether it does so inside a function."""
+    """The full names that a file imports, and whether not when it is loaded itself."""
 
     def walk(node: ast.AST, lazy: bool) -> Iterator[tuple[str, bool]]:
         for child in ast.iter_child_nodes(node):
@@ -58,7 +59,9 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
             elif isinstance(child, ast.ImportFrom):
                 assert not child.level, f"{path}:{child.lineno}: write the full name, not a relative import"
                 yield from ((f"{child.module}.{alias.name}", lazy) for alias in child.names)
-            yield from walk(child, lazy or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)))
+            function = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef))
+            annotations = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+            yield from walk(child, lazy or function or annotations)
 
     return walk(ast.parse(path.read_text()), False)
 

@@ -50,8 +50,16 @@ def test_the_python_example_runs():
     assert result.code == 0, result.stderr
 
 
+def test_five_lines_train_on_arrays():
+    example = blocks("python")[1]
+    assert len([line for line in example.splitlines() if line]) == 5
+    result = python("-W", "error", "-c", example)
+    assert result.code == 0, result.stderr
+    assert float(result.stdout.split("test ")[1].rstrip(">\n")) > 0.9
+
+
 def test_the_training_loop_of_ten_lines_learns():
-    loop = blocks("python")[1]
+    loop = blocks("python")[2]
     lines = [line for line in loop.splitlines() if line and "import" not in line and "print" not in line]
     assert len(lines) == 10
     result = python("-W", "error", "-c", loop)
@@ -60,7 +68,7 @@ def test_the_training_loop_of_ten_lines_learns():
 
 
 def test_the_example_of_a_single_layer_names_the_mistake():
-    example = blocks("python")[2]
+    example = blocks("python")[3]
     assert len([line for line in example.splitlines() if line]) <= 10
     result = python("-W", "error", "-c", example)
     assert result.code == 0, result.stderr

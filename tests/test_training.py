@@ -39,7 +39,7 @@ def test_the_record_has_the_agreed_keys(run):
     record, out = run
     keys = (
         "preset data epochs seed train_accuracy validation_accuracy test_accuracy test_loss "
-        "images_per_second seconds out"
+        "images_per_second seconds out best_epoch learned"
     )
     assert list(record) == keys.split()
     assert record["out"] == str(out)
@@ -49,7 +49,8 @@ def test_the_run_folder_is_complete(run):
     _, out = run
     found = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     plots = {f"plots/{name}.png" for name in ("curves", "confusion", "kernels", "misclassified")}
-    weights = {"best.safetensors", "last.safetensors", "checkpoint/state.safetensors"}
+    weights = {"best.safetensors", "last.safetensors"}
+    weights |= {"checkpoint/state.safetensors", "checkpoint/previous.safetensors"}
     assert found == plots | weights | {"config.json", "env.json", "metrics.csv"}
 
 

@@ -78,10 +78,15 @@ def encoding(
     return Encoding(pixel_max, mean, std, invert, number, names, labels_from)
 
 
+def print_note(line: str) -> None:
+    """Print a line on standard error."""
+    messages.print(line, soft_wrap=True, markup=False)
+
+
 def print_notes(data: Dataset) -> None:
     """Print what was assumed in reading a data set, and how its classes are numbered."""
     for note in data.notes:
-        messages.print(note, soft_wrap=True, markup=False)
+        print_note(note)
 
 
 def given(context: typer.Context, name: str) -> bool:

@@ -1,50 +1,90 @@
 """`numpy-vgg7 train`."""
 
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from numpy_vgg7 import plots
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
+from numpy_vgg7.cli.options import AsJson, print_json, screen
+from numpy_vgg7.cli.progress import TrainingProgress
 from numpy_vgg7.config import VGG7Config
-from numpy_vgg7.data import split
+from numpy_vgg7.data import Splits
+from numpy_vgg7.errors import ConfigError, TrainingError
+from numpy_vgg7.inputs import PLAIN
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.training import loop
-from numpy_vgg7.training.config import TrainingConfig
-from numpy_vgg7.training.run_folder import RunConfig, RunFolder, free_folder
+from numpy_vgg7.training.config import PRESETS, TrainingConfig
+from numpy_vgg7.training.run_folder import RunConfig, RunFolder, free_folder, read_config
 
 DEFAULTS = TrainingConfig()
+# Options with the names of fields of RunConfig, VGG7Config and TrainingConfig change these.
+LISTS: dict[str, type] = {"channels": int, "groups": int, "hidden": int, "activations": str}
 
 
 def train(
     context: typer.Context,
     preset: options.Preset = "vgg7",
+    channels: Annotated[str | None, typer.Option(help="Of conv1..conv4: 16,16,32,32.")] = None,
+    groups: Annotated[str | None, typer.Option(help="Channel groups of conv1..conv4: 1,1,1,1.")] = None,
+    hidden: Annotated[str | None, typer.Option(help="Outputs of fc5 and fc6: 256,128.")] = None,
+    activations: Annotated[
+        str | None,
+        typer.Option(help="After conv1..conv4 and fc5..fc7: relu, tanh, arctan, identity, by commas."),
+    ] = None,
+    bias: Annotated[bool | None, typer.Option("--bias/--no-bias", help="Biases in all layers.")] = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     download: options.Download = False,
     test_data: options.TestData = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Train on N images, validate on at most N.", metavar="N")
+    ] = None,
     pixel_max: options.PixelMax = None,
     mean: options.Mean = None,
     std: options.Std = None,
     invert: options.Invert = False,
     classes: options.Classes = None,
     labels_from: options.LabelsFrom = 0,
+    settings: Annotated[
+        str,
+        typer.Option(help=f"Defaults of the options below: {', '.join(PRESETS)} (the others are for MNIST)."),
+    ] = "default",
+    config: Annotated[
+        Path | None, typer.Option(help="Take all settings that are not given from this config.json of a run.")
+    ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = DEFAULTS.epochs,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = DEFAULTS.batch_size,
     lr_conv: Annotated[float, typer.Option(help="Maximum learning rate of conv1..conv4.")] = DEFAULTS.lr_conv,
     lr_fc: Annotated[float, typer.Option(help="Maximum learning rate of fc5..fc7.")] = DEFAULTS.lr_fc,
-    momentum: Annotated[float, typer.Option(help="Nesterov momentum; 0 disables it.")] = DEFAULTS.momentum,
-    weight_decay: Annotated[
-        float, typer.Option(help="L2 penalty on all parameters.")
-    ] = DEFAULTS.weight_decay,
+    schedule: Annotated[
+        str, typer.Option(help="Of the learning rates: constant, step, cosine or one-cycle.")
+    ] = DEFAULTS.schedule,
+    momentum: Annotated[float, typer.Option(help="Momentum; 0 disables it.")] = DEFAULTS.momentum,
+    nesterov: Annotated[bool, typer.Option(help="Nesterov's momentum.")] = DEFAULTS.nesterov,
+    weight_decay: Annotated[float, typer.Option(help="L2 penalty.")] = DEFAULTS.weight_decay,
+    decay_biases: Annotated[bool, typer.Option(help="L2 penalty on biases, too.")] = DEFAULTS.decay_biases,
+    label_smoothing: Annotated[
+        float, typer.Option(help="Share of each label that all classes get.")
+    ] = DEFAULTS.label_smoothing,
+    clip_norm: Annotated[
+        float | None, typer.Option(help="Largest norm of the gradients. Default: no limit.")
+    ] = DEFAULTS.clip_norm,
+    average: Annotated[
+        int, typer.Option(help="Average the weights after the last N epochs.", metavar="N")
+    ] = DEFAULTS.average,
+    patience: Annotated[
+        int, typer.Option(help="Stop after N epochs without a lower validation loss; 0: never.", metavar="N")
+    ] = DEFAULTS.patience,
     augment: Annotated[
         bool, typer.Option(help="Rotate, scale and translate images at random.")
     ] = DEFAULTS.augment,
+    augmentation: Annotated[
+        str, typer.Option(help="gentle, or strong with distortion.")
+    ] = DEFAULTS.augmentation,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
     seed: options.Seed = DEFAULTS.seed,
     threads: options.Threads = 1,
@@ -64,66 +104,150 @@ def train(
         run = folder.read_config()
         dataset = run.load_data(run.model.classes, run.model.image_size)
     else:
-        training = TrainingConfig(epochs, batch_size, lr_conv, lr_fc, momentum, weight_decay, augment, seed)
-        config = VGG7Config.preset(preset)
-        encoding = options.encoding(pixel_max, mean, std, invert, classes, labels_from)
-        directory = str(data_dir) if data_dir else None
-        run = RunConfig(preset, data, dtype, config, training, encoding, directory, test_data)
+        run = run_config(context)
         dataset = run.load_data(download=download)
-        config = replace(config, image_size=dataset.image_size, classes=dataset.classes or config.classes)
-        run = replace(run, model=config)
+        found = dataset.classes or run.model.classes
+        run = replace(run, model=replace(run.model, image_size=dataset.image_size, classes=found))
     model = run.new_model()
-    splits = split(dataset)
+    splits = run.split(dataset)
     if resume:
-        state = folder.read_state(model)
+        state = folder.read_state(model, options.print_note)
     else:
-        folder = RunFolder(out or free_folder(preset, data, seed))
+        folder = RunFolder(out or free_folder(run.preset, run.data, run.training.seed))
         folder.create(run)
         state = loop.start(model, run.training)
     options.print_notes(dataset)
     del dataset  # the splits have copies of their images
 
     model.threads = threads
-    began, first_epoch = time.perf_counter(), len(state.history)
-    with ProgressBar(run, len(splits.train), first_epoch) as progress:
+    first_epoch = len(state.history)
+    record: dict[str, Any] = dict.fromkeys(RECORD)
+    record |= {"preset": run.preset, "data": run.data, "seed": run.training.seed, "out": str(folder.path)}
+    with TrainingProgress(len(splits.train), run.training.epochs, first_epoch) as progress:
         try:
-            for after in loop.train(model, splits, run.training, state, progress):
-                folder.write(model, after)
-                progress.next_epoch()
-        except KeyboardInterrupt:
-            progress.stop()
-            message = f"interrupted; continue with: numpy-vgg7 train --resume {folder.path}"
-            messages.print(message, soft_wrap=True, markup=False)
+            seconds = _train(model, splits, run.training, state, folder, progress)
+        except TrainingError:
+            if as_json:
+                print_json(record | {"epochs": len(state.history), "learned": False})
             raise
-    seconds = time.perf_counter() - began
-
-    best = VGG7.load(folder.best)
-    scores = {part: loop.score(best, images) for part, images in splits._asdict().items()}
-    if plots.available():
-        plots.write_plots(folder.plots, best, splits.test, state.history)
-    else:
-        messages.print("no plots: matplotlib is not installed (extra: plot)")
+        scores = _score_and_plot(folder, threads, splits, state, progress)
+    labels = splits.train.labels
+    learned = loop.has_learned(state.history, labels, run.training)
+    if not learned:
+        options.print_note(loop.nothing_learned(state.history, labels, run.training))
     speeds = [row.images_per_second for row in state.history[first_epoch:] or state.history]
-    record = {
-        "preset": run.preset,
-        "data": run.data,
+    record |= {
         "epochs": len(state.history),
-        "seed": run.training.seed,
         "train_accuracy": scores["train"].accuracy,
         "validation_accuracy": scores["validation"].accuracy,
         "test_accuracy": scores["test"].accuracy,
         "test_loss": scores["test"].loss,
         "images_per_second": sum(speeds) / len(speeds),
         "seconds": seconds,
-        "out": str(folder.path),
+        "best_epoch": state.best_epoch,
+        "learned": learned,
     }
     if as_json:
         print_json(record)
         return
     for part, score in scores.items():
         screen.print(f"{part:<10} accuracy {score.accuracy:.4f}  loss {score.loss:.4f}  ({score.n} images)")
-    line = f"{seconds:.1f} s; weights with the lowest validation loss: {folder.best}"
+    chosen = f"weights with the lowest validation loss, of epoch {state.best_epoch}"
+    line = f"{seconds:.1f} s; {chosen}: {folder.best}"
     screen.print(line, soft_wrap=True, markup=False)
+
+
+RECORD = (
+    "preset", "data", "epochs", "seed", "train_accuracy", "validation_accuracy", "test_accuracy", "test_loss",
+    "images_per_second", "seconds", "out", "best_epoch", "learned",
+)  # fmt: skip
+
+
+def _train(
+    model: VGG7,
+    splits: Splits,
+    config: TrainingConfig,
+    state: loop.State,
+    folder: RunFolder,
+    progress: TrainingProgress,
+) -> float:
+    """Train, write the results of every epoch, and return the seconds that it took."""
+    began = time.perf_counter()
+    try:
+        for after in loop.train(model, splits, config, state, progress):
+            folder.write(model, after)
+            progress.next_epoch(after)
+    except KeyboardInterrupt:
+        progress.stop()
+        options.print_note(f"interrupted; continue with: numpy-vgg7 train --resume {folder.path}")
+        raise
+    return time.perf_counter() - began
+
+
+def _score_and_plot(
+    folder: RunFolder, threads: int, splits: Splits, state: loop.State, progress: TrainingProgress
+) -> dict[str, loop.Score]:
+    """The scores of the best weights by part, and the plots."""
+    best = VGG7.load(folder.best)
+    best.threads = threads
+    scores = {
+        part: loop.score(best, images, progress.scoring(part, len(images)))
+        for part, images in splits._asdict().items()
+    }
+    if plots.available():
+        progress.say("drawing plots")
+        plots.write_plots(folder.plots, best, splits.test, state.history)
+    else:
+        progress.say("no plots: matplotlib is not installed (extra: plot)")
+    return scores
+
+
+def run_config(context: typer.Context) -> RunConfig:
+    """The settings of a run: those given as options, the others from --config, --settings and --preset.
+
+    Raises ConfigError, TrainingError.
+    """
+    given = {name: value for name, value in context.params.items() if options.given(context, name)}
+    given |= {name: _list(name, given[name], kind) for name, kind in LISTS.items() if name in given}
+    if "config" in given:
+        run = read_config(given["config"], "give --config the config.json of a run folder")
+    else:
+        network = VGG7Config.preset(context.params["preset"])
+        run = RunConfig(context.params["preset"], "digits", "float32", network, DEFAULTS)
+    network = VGG7Config.preset(given["preset"]) if "preset" in given else run.model
+    training = TrainingConfig.preset(given["settings"]) if "settings" in given else run.training
+    direct = ("preset", "data", "dtype", "test_data", "limit")
+    changes: dict[str, Any] = {name: given[name] for name in direct if name in given}
+    if "data_dir" in given:
+        changes["data_dir"] = str(given["data_dir"])
+    if "data" in given and "config" in given:  # the rest of what the file says on data is about other data
+        changes = {"data_dir": None, "test_data": None, "encoding": PLAIN} | changes
+    encoding = options.encoding(**{name: context.params[name] for name in ENCODING})
+    encoded = [field for name in ENCODING if name in given for field in ENCODING[name]]
+    base = changes.get("encoding", run.encoding)
+    changes["encoding"] = replace(base, **{field: getattr(encoding, field) for field in encoded})
+    return replace(run, model=_changed(network, given), training=_changed(training, given), **changes)
+
+
+# The fields of an Encoding that an option sets.
+ENCODING: dict[str, tuple[str, ...]] = {
+    name: (name,) for name in ("pixel_max", "mean", "std", "invert", "labels_from")
+}
+ENCODING["classes"] = ("classes", "class_names")
+
+
+def _changed(config: Any, given: dict[str, Any]) -> Any:
+    """A configuration with the fields that are given; the data decide on classes and image size."""
+    names = {field.name for field in fields(config)} - {"classes", "image_size"}
+    return replace(config, **{name: value for name, value in given.items() if name in names})
+
+
+def _list(name: str, text: str, kind: type) -> tuple[Any, ...]:
+    """Values separated by commas. Raises ConfigError."""
+    try:
+        return tuple(kind(value.strip()) for value in text.split(","))
+    except ValueError as error:
+        raise ConfigError(name, "whole numbers, separated by commas", text, "correct it") from error
 
 
 def _refuse_settings(context: typer.Context) -> None:
@@ -132,35 +256,3 @@ def _refuse_settings(context: typer.Context) -> None:
         if name not in ("resume", "as_json", "threads") and options.given(context, name):
             flag = "--" + name.replace("_", "-")
             raise typer.BadParameter(f"{flag} is fixed by the run folder", param_hint="--resume")
-
-
-class ProgressBar(Progress):
-    """A progress bar over all epochs, on standard error; the training loop calls it after every batch."""
-
-    def __init__(self, run: RunConfig, images: int, first_epoch: int) -> None:
-        super().__init__(
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-            BarColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.4f}"),
-            TextColumn("{task.fields[speed]:,.0f} images/s"),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            console=messages,
-            disable=not messages.is_terminal,  # not in a log
-        )
-        epochs = run.training.epochs
-        self.images, self.epochs, self.epoch = images, epochs, first_epoch
-        self.bar = self.add_task(
-            "train", total=images * epochs, completed=images * first_epoch,
-            epoch=min(first_epoch + 1, epochs), epochs=epochs, loss=0.0, accuracy=0.0, speed=0.0,
-        )  # fmt: skip
-
-    def __call__(self, done: int, loss: float, accuracy: float, speed: float) -> None:
-        """Show the state after a batch: images of this epoch, mean loss, accuracy, images per second."""
-        completed = self.epoch * self.images + done
-        self.update(self.bar, completed=completed, loss=loss, accuracy=accuracy, speed=speed)
-
-    def next_epoch(self) -> None:
-        """Count an epoch."""
-        self.epoch += 1
-        self.update(self.bar, epoch=min(self.epoch + 1, self.epochs))

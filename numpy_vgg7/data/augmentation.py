@@ -7,6 +7,7 @@ import numpy as np
 from numpy_vgg7.functional import Array
 
 KNOTS = 4  # per side: elastic displacements are drawn on a 4 x 4 grid and interpolated smoothly
+IMAGES = 16  # warped at a time, so that their arrays stay in the cache
 
 
 @dataclass(frozen=True)
@@ -41,27 +42,65 @@ def augment(
     angle = rng.uniform(-augmentation.rotation, augmentation.rotation, (n, 1, 1))
     scale = rng.uniform(1 - augmentation.scale, 1 + augmentation.scale, (2, n, 1, 1))
     offset = rng.uniform(-augmentation.translation * size, augmentation.translation * size, (2, n, 1, 1))
-    centre = (size - 1) / 2
-    i, j = (np.mgrid[:size, :size] - centre)[:, None] * scale
-    row = np.cos(angle) * i - np.sin(angle) * j + centre + offset[0]
-    column = np.sin(angle) * i + np.cos(angle) * j + centre + offset[1]
+    knots = np.zeros((2, n, 0, 0))
     if augmentation.elastic:
-        interpolation, limit = _knot_weights(size), augmentation.elastic * size
-        distortion = interpolation @ rng.uniform(-limit, limit, (2, n, KNOTS, KNOTS)) @ interpolation.T
-        row, column = row + distortion[0], column + distortion[1]
-    padded = np.pad(images[:, 0], ((0, 0), (1, 1), (1, 1)))  # black outside the image
-    row, column = np.clip(row, -1, size) + 1, np.clip(column, -1, size) + 1
-    top, left = np.minimum(row.astype(int), size), np.minimum(column.astype(int), size)
-    down, right = row - top, column - left
-    batch = np.arange(n)[:, None, None]
-    warped: Array = (
-        padded[batch, top, left] * (1 - down) * (1 - right)
-        + padded[batch, top, left + 1] * (1 - down) * right
-        + padded[batch, top + 1, left] * down * (1 - right)
-        + padded[batch, top + 1, left + 1] * down * right
-    )
-    pixels: Array = np.clip(warped, 0, 1).astype(images.dtype)
-    return pixels[:, None]
+        limit = augmentation.elastic * size
+        knots = rng.uniform(-limit, limit, (2, n, KNOTS, KNOTS))
+    warped = np.empty_like(images)
+    for start in range(0, n, IMAGES):
+        some = slice(start, start + IMAGES)
+        row, column = _sources(size, angle[some], scale[:, some], offset[:, some], knots[:, some])
+        np.clip(_interpolate(images[some, 0], row, column), 0, 1, out=warped[some, 0], casting="same_kind")
+    return warped
+
+
+def _sources(size: int, angle: Array, scale: Array, offset: Array, knots: Array) -> tuple[Array, Array]:
+    """Row and column of the original at which each pixel of the result is found, (n, size, size) both.
+
+    angle (n, 1, 1) in radians; scale (2, n, 1, 1) of rows and of columns; offset (2, n, 1, 1) and knots
+    (2, n, KNOTS, KNOTS), or of size 0, in pixels. Rotation and scaling keep the centre.
+    """
+    centre = (size - 1) / 2
+    along = np.arange(size) - centre
+    i, j = along[:, None] * scale[0], along * scale[1]  # (n, size, 1), (n, 1, size)
+    row = np.cos(angle) * i - np.sin(angle) * j
+    row += centre
+    row += offset[0]
+    column = np.sin(angle) * i + np.cos(angle) * j
+    column += centre
+    column += offset[1]
+    if knots.size:
+        interpolation = _knot_weights(size)
+        distortion = interpolation @ knots @ interpolation.T
+        row += distortion[0]
+        column += distortion[1]
+    return row, column
+
+
+def _interpolate(images: Array, row: Array, column: Array) -> Array:
+    """Bilinear interpolation of images (n, size, size), black outside, at rows and columns of pixels."""
+    n, size, _ = images.shape
+    side = size + 2  # with a black border
+    padded = np.zeros((n, side, side))
+    padded[:, 1:-1, 1:-1] = images
+    corners, weights = [], []
+    for position in (row, column):
+        np.clip(position, -1, size, out=position)
+        position += 1
+        corner = np.minimum(position.astype(np.intp), size)
+        position -= corner
+        corners.append(corner)
+        weights.append((1 - position, position))
+    top, left = corners
+    index = (top + (np.arange(n) * side)[:, None, None]) * side + left
+    total = np.zeros_like(row)
+    for below, row_weight in enumerate(weights[0]):
+        for right, column_weight in enumerate(weights[1]):
+            pixels = padded.reshape(-1)[below * side + right :].take(index)
+            pixels *= row_weight
+            pixels *= column_weight
+            total += pixels
+    return total
 
 
 def _knot_weights(size: int) -> Array:

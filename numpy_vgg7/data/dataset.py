@@ -83,25 +83,31 @@ def split(dataset: Dataset) -> Splits:
     If the data set has a test part, that is the test set, and a tenth of the other images is for validation.
     Raises DataError if the set is too small for every part to contain every class.
     """
-    from sklearn.model_selection import train_test_split
-
     present, counts = np.unique(dataset.labels, return_counts=True)
     if counts.min() < 3 or len(dataset) * VALIDATION_SHARE < len(present):
         expected = "at least 3 images of each class, and 10 times as many images as classes"
         found = f"{len(dataset)} images of {len(present)} classes, {counts.min()} in the rarest"
         raise DataError(dataset.name, expected, found, "add images, or train on another set")
 
-    def part(of: Labels, share: float) -> tuple[Labels, Labels]:
-        size = round(share * len(dataset))
-        kept, taken = train_test_split(
-            of, test_size=size, stratify=dataset.labels[of], random_state=SPLIT_SEED
-        )
-        return kept, taken
-
-    rest: Labels = np.arange(len(dataset))
-    test = dataset.test
+    rest, test = dataset, dataset.test
     if test is None:
-        rest, chosen = part(rest, TEST_SHARE)
-        test = dataset.take(chosen)
-    train, validation = part(rest, VALIDATION_SHARE)
-    return Splits(dataset.take(train), dataset.take(validation), test)
+        rest, test = hold_out(dataset, round(TEST_SHARE * len(dataset)))
+    train, validation = hold_out(rest, round(VALIDATION_SHARE * len(dataset)))
+    return Splits(train, validation, test)
+
+
+def hold_out(dataset: Dataset, size: int) -> tuple[Dataset, Dataset]:
+    """The rest of a data set, and `size` of its images with the same shares of the classes, shuffled.
+
+    Always the same for the same data set. Raises DataError if a part is too small for every class.
+    """
+    from sklearn.model_selection import train_test_split
+
+    counts = np.unique(dataset.labels, return_counts=True)[1]
+    if counts.min() < 2 or not len(counts) <= size <= len(dataset) - len(counts):
+        expected = "an image of each class in both parts of a split"
+        found = f"{size} of {len(dataset)} images in one, {len(counts)} classes, {counts.min()} in the rarest"
+        raise DataError(dataset.name, expected, found, "add images, or hold out another share")
+    every = np.arange(len(dataset))
+    kept, taken = train_test_split(every, test_size=size, stratify=dataset.labels, random_state=SPLIT_SEED)
+    return dataset.take(kept), dataset.take(taken)

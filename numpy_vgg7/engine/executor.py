@@ -74,11 +74,19 @@ class Executor:
         return self._forward_backward(plan, x, labels, run_for=run_for)
 
     def train_step(
-        self, params: Arrays, x: Array, labels: Labels, sgd: SGD, velocity: Arrays, lr_scale: float = 1.0
+        self,
+        params: Arrays,
+        x: Array,
+        labels: Labels,
+        sgd: SGD,
+        velocity: Arrays,
+        lr_scale: float = 1.0,
+        label_smoothing: float = 0.0,
     ) -> Result:
         """`forward_backward` and a step of `sgd`, which changes `params` and `velocity`.
 
-        Where several tasks share the classifier, its weights are updated during the features' backward pass.
+        Where several tasks share the classifier, its weights are updated during the features' backward pass,
+        unless the norm of all gradients must be known before.
         """
         plan = self._plan(params, x, training=True)
         update = plan.update
@@ -87,12 +95,15 @@ class Executor:
             update = FusedSGD(sgd, params, plan.gradients, velocity, self._groups, shares)
             plan.update = update
         update.set_rates(lr_scale)
-        concurrent = len(plan.classifier) > 1
-        result = self._forward_backward(plan, x, labels, update.fc_tasks() if concurrent else [])
+        concurrent = len(plan.classifier) > 1 and sgd.clip_norm is None
+        during = update.fc_tasks() if concurrent else []
+        result = self._forward_backward(plan, x, labels, during, label_smoothing=label_smoothing)
         with small_buffers():
+            if sgd.clip_norm is not None:
+                update.set_clip()
             step(update.conv)
             if not concurrent:
-                run_in_order(update.fc_tasks())
+                self._run(update.fc_tasks())
         return result
 
     def trace(self, params: Arrays, x: Array, labels: Labels) -> Arrays:
@@ -147,6 +158,7 @@ class Executor:
         labels: Labels,
         extra_tasks: Sequence[Work] = (),
         run_for: RunFor = lambda images: run_kernel,
+        label_smoothing: float = 0.0,
     ) -> Result:
         """The three rounds. `extra_tasks` need the classifier's gradients and run in the last round."""
 
@@ -156,7 +168,7 @@ class Executor:
             np.copyto(plan.logits[part.images], part.plan.out)
             plan.probs[part.images] = functional.softmax(plan.logits[part.images])
             d_logits = functional.cross_entropy_backward(
-                plan.probs[part.images], labels[part.images], len(labels)
+                plan.probs[part.images], labels[part.images], len(labels), label_smoothing
             )
             np.copyto(part.plan.d_out, d_logits)
             part.plan.backward(run_for(part.images))
@@ -176,7 +188,8 @@ class Executor:
             _add_tasks(plan.classifier)
             self._run([*(partial(features_backward, task) for task in plan.features), *extra_tasks])
             _add_tasks(plan.features)
-        return Result(functional.cross_entropy(plan.logits, labels), plan.probs, plan.gradients)
+        loss = functional.cross_entropy(plan.logits, labels, label_smoothing)
+        return Result(loss, plan.probs, plan.gradients)
 
     def _run(self, tasks: Sequence[Work]) -> None:
         if self._pool and len(tasks) > 1:

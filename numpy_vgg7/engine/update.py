@@ -1,5 +1,6 @@
 """`optim.SGD.step` in blocks of rows, fused with the product that makes a large gradient."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -24,15 +25,17 @@ class BlockUpdate:
         gradient: Array | FactoredGradient,
         velocity: Array,
         rate: Array,
+        clip: Array,
         scratch: Scratch,
     ) -> None:
         self.sgd, self.parameter, self.gradient = sgd, parameter, gradient
-        self.velocity, self.rate = velocity, rate
+        self.velocity, self.rate, self.clip = velocity, rate, clip
+        self.decay = sgd.decay(parameter)
         self.step, self.term = scratch.array("step", (2, *parameter.shape), parameter.dtype)
         self.scaled_factor = False
         if isinstance(gradient, FactoredGradient):
             # A plain step scales the small factor instead of the large gradient.
-            self.scaled_factor = not (sgd.momentum or sgd.weight_decay)
+            self.scaled_factor = not (sgd.momentum or self.decay)
             self.left = gradient.left
             if self.scaled_factor:
                 self.left = scratch.array("left", gradient.left.shape[::-1], parameter.dtype).T
@@ -45,21 +48,23 @@ class BlockUpdate:
         np.subtract(self.parameter, self.step, self.parameter)
 
     def make_gradient(self) -> None:
-        """step = gradient, or lr * gradient with a scaled factor"""
-        if not isinstance(self.gradient, FactoredGradient):
+        """step = gradient, or lr * gradient with a scaled factor; both clipped"""
+        if isinstance(self.gradient, FactoredGradient):
+            if self.scaled_factor:
+                np.multiply(self.gradient.left, self.rate, self.left)
+            self.product()
+        else:
             np.copyto(self.step, self.gradient)
-            return
-        if self.scaled_factor:
-            np.multiply(self.gradient.left, self.rate, self.left)
-        self.product()
+        if self.sgd.clip_norm is not None:
+            np.multiply(self.step, self.clip, self.step)
 
     def make_step(self) -> None:
         """step = lr * direction, see `optim.SGD.direction`; updates the velocity"""
         sgd, step, term, velocity = self.sgd, self.step, self.term, self.velocity
         if self.scaled_factor:
             return
-        if sgd.weight_decay:
-            np.multiply(self.parameter, sgd.weight_decay, term)
+        if self.decay:
+            np.multiply(self.parameter, self.decay, term)
             np.add(step, term, step)
         if sgd.momentum:
             np.multiply(velocity, sgd.momentum, velocity)
@@ -84,16 +89,17 @@ class FusedSGD:
         groups: dict[str, list[str]],
         shares: int,
     ) -> None:
-        self.sgd, self.groups = sgd, groups
+        self.sgd, self.groups, self.gradients = sgd, groups, gradients
         self.velocity = {name: velocity[name] for name in params}
-        rates = np.empty(len(params), next(iter(params.values())).dtype)
+        dtype = next(iter(params.values())).dtype
+        rates, self.clip = np.empty(len(params), dtype), np.ones(1, dtype)
         self.rates = {name: rates[index : index + 1] for index, name in enumerate(params)}
         arena = Arena()
         scratch = [Scratch(arena) for _ in range(shares)]
 
         def blocks(names: Sequence[str], share: int, shares: int) -> list[BlockUpdate]:
             return [
-                BlockUpdate(sgd, *block, self.rates[name], scratch[share])
+                BlockUpdate(sgd, *block, self.rates[name], self.clip, scratch[share])
                 for name in names
                 for block in row_blocks(params[name], gradients[name], velocity[name], share, shares)
             ]
@@ -110,9 +116,25 @@ class FusedSGD:
         for name, lr in self.sgd.learning_rates(self.groups).items():
             self.rates[name][0] = lr_scale * lr
 
+    def set_clip(self) -> None:
+        """Set the factor that limits the norm of the gradients, all of which must be complete."""
+        self.clip[0] = self.sgd.clip_factor(math.sqrt(sum(map(square_norm, self.gradients.values()))))
+
     def fc_tasks(self) -> list[Callable[[], None]]:
         """The fully connected layers' step in independent tasks, some rows of every large weight each."""
         return [lambda blocks=blocks: step(blocks) for blocks in self.fc]  # type: ignore[misc]
+
+
+def square_norm(gradient: Array | FactoredGradient) -> float:
+    """The sum of all squares, as in `optim.gradient_norm`.
+
+    sum over i,j of (sum over n of left[n,i] * right[n,j])^2
+        = sum over n,m of (sum over i of left[n,i] * left[m,i]) * (sum over j of right[n,j] * right[m,j])
+    """
+    if isinstance(gradient, FactoredGradient):
+        left, right = gradient
+        return float(np.multiply(left @ left.T, right @ right.T, dtype=np.float64).sum())
+    return float(np.square(gradient, dtype=np.float64).sum())
 
 
 def step(blocks: Sequence[BlockUpdate]) -> None:

@@ -9,7 +9,7 @@ read, too.
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from numpy_vgg7.parity.second import PREFIX as SECOND
 
 KEY = "numpy_vgg7_case"
 PREFIX = "reference/"
+# Of the optimizer; a case has no other settings.
+SGD_FIELDS = ("lr_conv", "lr_fc", "momentum", "weight_decay", "nesterov")
 # What safetensors, and NumPy behind it, raise for damaged files.
 _READ_ERRORS = (
     safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError, MemoryError,
@@ -69,7 +71,11 @@ def write_case(
     for prefix, part in file.parts.items():
         tensors |= {prefix + name: array for name, array in part.given.items()}
         tensors |= {prefix + PREFIX + name: array for name, array in part.reference.items()}
-    record = {"config": json.loads(case.model.config.to_json()), "sgd": asdict(case.sgd), "seed": seed}
+    record = {
+        "config": json.loads(case.model.config.to_json()),
+        "sgd": {name: getattr(case.sgd, name) for name in SGD_FIELDS},
+        "seed": seed,
+    }
     # safetensors writes wrong values for arrays that are not C-contiguous.
     contiguous = {name: np.array(array, order="C") for name, array in tensors.items()}
     write_bytes(path, safetensors.numpy.save(contiguous, metadata={KEY: json.dumps(record)}))
@@ -159,10 +165,13 @@ def _record(text: str | None) -> dict[str, Any]:
 
 def _sgd(record: object) -> SGD:
     try:
-        sgd = SGD(**record)  # type: ignore[arg-type]
+        if not isinstance(record, dict) or not record.keys() <= set(SGD_FIELDS):
+            raise TypeError(f"not all keys among {', '.join(SGD_FIELDS)}")
+        sgd = SGD(**record)
     except TypeError as error:
         raise ConfigError("sgd", "learning rates", error, "correct it") from error
-    for name, value in asdict(sgd).items():
+    for name in SGD_FIELDS:
+        value = getattr(sgd, name)
         kinds = (bool,) if name == "nesterov" else (int, float)
         if type(value) not in kinds or not abs(value) < math.inf:
             raise ConfigError(f"sgd: {name}", "a finite number", repr(value), "correct it")

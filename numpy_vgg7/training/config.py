@@ -1,19 +1,29 @@
-"""The settings of a training."""
+"""The settings of a training, and presets of them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from numpy_vgg7.data.augmentation import AUGMENTATIONS
 from numpy_vgg7.errors import ConfigError
-from numpy_vgg7.optim import SGD
+from numpy_vgg7.optim import SCHEDULES, SGD
+
+WHOLE = {"epochs": 1, "batch_size": 1, "seed": 0, "average": 0, "patience": 0}  # the lowest values
+NUMBERS = ("lr_conv", "lr_fc", "momentum", "weight_decay", "label_smoothing")  # at least 0
+BELOW_ONE = ("momentum", "label_smoothing")
+FLAGS = ("augment", "nesterov", "decay_biases")
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """How a model is trained. Validated on creation: raises ConfigError.
 
-    `lr_conv` and `lr_fc` are the maximum learning rates of the one-cycle schedule, per step on the mean loss
-    of a batch. `augmentation` is a name in AUGMENTATIONS, used if `augment` is true.
+    `lr_conv` and `lr_fc` are the maximum learning rates, per step on the mean loss of a batch; `schedule` is
+    a name in `optim.SCHEDULES`. `augmentation` is a name in AUGMENTATIONS, used if `augment` is true.
+    `nesterov` selects Nesterov's momentum, and `decay_biases` a weight decay of biases as well.
+    `label_smoothing` is the share of each label that all classes get. `clip_norm` limits the norm of the
+    gradients. The weights after each of the last `average` epochs are averaged (Izmailov et al. 2018).
+    Training stops early when `patience` epochs have not lowered the smoothed validation loss; 0 is never.
     """
 
     epochs: int = 60
@@ -25,25 +35,74 @@ class TrainingConfig:
     augment: bool = True
     seed: int = 0
     augmentation: str = "gentle"
+    schedule: str = "one-cycle"
+    nesterov: bool = True
+    decay_biases: bool = True
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    average: int = 0
+    patience: int = 0
 
     def __post_init__(self) -> None:
-        for name, lowest in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+        for name, lowest in WHOLE.items():
             value = getattr(self, name)
             if type(value) is not int or value < lowest:
                 raise ConfigError(name, f"a whole number >= {lowest}", value, "correct it")
-        for name in ("lr_conv", "lr_fc", "momentum", "weight_decay"):
+        for name in NUMBERS:
             value = getattr(self, name)
-            if type(value) not in (int, float) or not (math.isfinite(value) and value >= 0):
+            if not _is_number(value) or value < 0:
                 raise ConfigError(name, "a finite number >= 0", value, "correct it")
-        if type(self.augment) is not bool:
-            raise ConfigError("augment", "true or false", self.augment, "correct it")
-        if self.augmentation not in tuple(AUGMENTATIONS):
+        for name in BELOW_ONE:
+            if getattr(self, name) >= 1:
+                raise ConfigError(name, "less than 1", getattr(self, name), "correct it")
+        for name in FLAGS:
+            if type(getattr(self, name)) is not bool:
+                raise ConfigError(name, "true or false", getattr(self, name), "correct it")
+        for name, known in (("augmentation", tuple(AUGMENTATIONS)), ("schedule", tuple(SCHEDULES))):
+            if getattr(self, name) not in known:
+                raise ConfigError(name, f"one of {', '.join(known)}", getattr(self, name), "correct it")
+        if self.clip_norm is not None and not (_is_number(self.clip_norm) and self.clip_norm > 0):
             raise ConfigError(
-                "augmentation", f"one of {', '.join(AUGMENTATIONS)}", self.augmentation, "correct it"
+                "clip_norm", "a finite number > 0", self.clip_norm, "correct it, or leave it out"
             )
-        if self.momentum >= 1:
-            raise ConfigError("momentum", "less than 1", self.momentum, "correct it")
+        if self.average and self.patience:
+            fix = "leave one out: when a training stops early, its last epochs are not known before"
+            raise ConfigError("average and patience", "one of them", "both", fix)
+
+    @classmethod
+    def preset(cls, name: str = "default", **changes: Any) -> "TrainingConfig":
+        """Named settings, with fields changed: `preset("fast", seed=1)`. Raises ConfigError."""
+        if name not in PRESETS:
+            raise ConfigError("settings", f"one of {', '.join(PRESETS)}", name, "choose one")
+        known = [field.name for field in fields(cls)]
+        for key in changes.keys() - set(known):
+            raise ConfigError("settings", f"some of {', '.join(known)}", key, "correct the name")
+        return replace(PRESETS[name], **changes)
 
     def sgd(self) -> SGD:
-        """The optimizer: SGD with Nesterov momentum."""
-        return SGD(self.lr_conv, self.lr_fc, self.momentum, self.weight_decay, nesterov=self.momentum > 0)
+        """The optimizer: SGD with momentum."""
+        nesterov = self.nesterov and self.momentum > 0
+        return SGD(
+            self.lr_conv,
+            self.lr_fc,
+            self.momentum,
+            self.weight_decay,
+            nesterov,
+            self.decay_biases,
+            self.clip_norm,
+        )
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+
+
+# `fast` and `best` are for MNIST; the default is for a few thousand small images.
+PRESETS: dict[str, TrainingConfig] = {
+    "default": TrainingConfig(),
+    "fast": TrainingConfig(epochs=2, batch_size=64, lr_conv=0.1, lr_fc=0.1, augment=False),
+    "best": TrainingConfig(
+        epochs=30, batch_size=64, lr_conv=0.1, lr_fc=0.1, augmentation="strong", label_smoothing=0.1,
+        decay_biases=False, average=5,
+    ),
+}  # fmt: skip

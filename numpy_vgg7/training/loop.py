@@ -1,7 +1,9 @@
-"""The training loop."""
+"""The training loop. `numpy-vgg7 train` and `VGG7.fit` both run it."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple
@@ -9,15 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from numpy_vgg7.data import Dataset, Splits
-from numpy_vgg7.data.augmentation import AUGMENTATIONS, augment
+from numpy_vgg7.engine.executor import Result
 from numpy_vgg7.errors import TrainingError
-from numpy_vgg7.functional import Array, Arrays, cross_entropy
+from numpy_vgg7.functional import Array, Arrays, Labels, cross_entropy
 from numpy_vgg7.model import INFERENCE_BATCH, VGG7
-from numpy_vgg7.optim import one_cycle
+from numpy_vgg7.optim import SCHEDULES
+from numpy_vgg7.training import batches
 from numpy_vgg7.training.config import TrainingConfig
 
 SMOOTHING = 5  # epochs
-SHUFFLE, AUGMENT = 0, 1  # independent random streams of an epoch
+MARGIN = 0.01  # of the entropy of the labels: a training whose loss ends closer to it has learned nothing
 
 
 class Score(NamedTuple):
@@ -29,8 +32,14 @@ class Score(NamedTuple):
     n: int
 
 
+NO_SCORE = Score(math.nan, math.nan, 0, 0)  # of an empty set
+
+
 class Epoch(NamedTuple):
-    """A row of metrics.csv. Training loss and accuracy are means over the batches of the epoch."""
+    """A row of metrics.csv. Training loss and accuracy are means over the images of the epoch.
+
+    Without validation images, the validation loss and accuracy are NaN.
+    """
 
     epoch: int
     train_loss: float
@@ -42,21 +51,48 @@ class Epoch(NamedTuple):
 
 @dataclass
 class State:
-    """The state of a training between two epochs: all that is needed to resume it."""
+    """The state of a training between two epochs: all that is needed to resume it.
+
+    `average` is the mean of the weights after the last epochs, empty before the first of these.
+    """
 
     params: Arrays
     velocity: Arrays
     history: list[Epoch] = field(default_factory=list)
+    average: Arrays = field(default_factory=dict)
 
-    def is_best(self) -> bool:
-        """Whether the last epoch has the lowest validation loss so far, averaged over SMOOTHING epochs.
+    @property
+    def weights(self) -> Arrays:
+        """What the training has found so far: the average, if there is one."""
+        return self.average or self.params
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the lowest validation loss, averaged over SMOOTHING epochs; the last without any.
 
         The loss, because the accuracy on a few hundred images soon reaches 1 and no longer distinguishes
         epochs; averaged, because the loss of a single epoch is noisy.
         """
         losses = [row.validation_loss for row in self.history]
         means = [fmean(losses[max(0, end - SMOOTHING) : end]) for end in range(1, len(losses) + 1)]
-        return means.index(min(means)) == len(means) - 1
+        return len(means) if math.isnan(losses[-1]) else means.index(min(means)) + 1
+
+    def is_best(self) -> bool:
+        """Whether the last epoch is the best."""
+        return self.best_epoch == len(self.history)
+
+    def is_over(self, config: TrainingConfig) -> bool:
+        """Whether there is no epoch left, or too many of them have not lowered the validation loss."""
+        done = len(self.history)
+        exhausted = config.patience and done and done - self.best_epoch >= config.patience
+        return done >= config.epochs or bool(exhausted)
+
+    def add_to_average(self, number: int) -> None:
+        """Take the current parameters into the average, as the first, second, ... of them."""
+        if number == 1:
+            self.average = {name: np.zeros_like(parameter) for name, parameter in self.params.items()}
+        for name, mean in self.average.items():
+            mean += (self.params[name] - mean) / number
 
 
 # Called after every batch with the number of images so far in the epoch, their mean loss and accuracy, and
@@ -64,12 +100,18 @@ class State:
 Progress = Callable[[int, float, float, float], None]
 
 
-def score(model: VGG7, data: Dataset) -> Score:
-    """Loss and accuracy of a model on a data set."""
-    batches = (data.batch(slice(i, i + INFERENCE_BATCH)) for i in range(0, len(data), INFERENCE_BATCH))
-    logits = np.concatenate([model.forward(batch.astype(model.dtype)) for batch in batches])
-    n, correct = len(data), int((logits.argmax(axis=1) == data.labels).sum())
-    return Score(float(cross_entropy(logits, data.labels)), correct / n, n - correct, n)
+def score(model: VGG7, data: Dataset, progress: Callable[[int], object] = lambda images: None) -> Score:
+    """Loss and accuracy of a model on a data set. `progress` gets the number of images of every batch."""
+    logits = []
+    for start in range(0, len(data), INFERENCE_BATCH):
+        batch = data.batch(slice(start, start + INFERENCE_BATCH))
+        logits.append(model.forward(batch.astype(model.dtype)))
+        progress(len(batch))
+    if not logits:
+        return NO_SCORE
+    all_logits = np.concatenate(logits)
+    n, correct = len(data), int((all_logits.argmax(axis=1) == data.labels).sum())
+    return Score(float(cross_entropy(all_logits, data.labels)), correct / n, n - correct, n)
 
 
 def start(model: VGG7, config: TrainingConfig) -> State:
@@ -82,39 +124,85 @@ def train(
 ) -> Iterator[State]:
     """Train `model` in place, starting from `state`, and yield the state after each epoch.
 
-    The random numbers of an epoch depend on the seed and the epoch's number only, so a resumed training ends
-    with the same bytes as an uninterrupted one. Raises TrainingError if the loss is no longer finite.
+    At that time, the model has the weights that the training has found so far, `state.weights`. The random
+    numbers of an epoch depend on the seed and the epoch's number only, so a resumed training ends with the
+    same bytes as an uninterrupted one. The validation set may be empty. Raises TrainingError if the loss is
+    no longer finite.
     """
-    sgd = config.sgd()
-    model.params = state.params
-    batches = -(-len(splits.train) // config.batch_size)
-    for epoch in range(len(state.history), config.epochs):
-        order = np.random.default_rng([config.seed, epoch, SHUFFLE]).permutation(len(splits.train))
-        augment_rng = np.random.default_rng([config.seed, epoch, AUGMENT])
-        began, done, loss, correct = time.perf_counter(), 0, 0.0, 0
-        for batch in range(batches):
-            indices = order[batch * config.batch_size : (batch + 1) * config.batch_size]
-            x, labels = splits.train.batch(indices), splits.train.labels[indices]
-            if config.augment:
-                x = augment(x, augment_rng, AUGMENTATIONS[config.augmentation])
-            with np.errstate(over="ignore", invalid="ignore"):  # _check_finite reports it
-                lr_scale = one_cycle(epoch * batches + batch, config.epochs * batches)
-                x = x.astype(model.dtype, copy=False)
-                result = model.train_step(x, labels, sgd, state.velocity, lr_scale)
-                _check_finite(result.loss, f"epoch {epoch + 1}, batch {batch + 1}")
-            done += len(labels)
-            loss += float(result.loss) * len(labels)
-            correct += int((result.probs.argmax(axis=1) == labels).sum())
-            speed = done / (time.perf_counter() - began)
-            progress(done, loss / done, correct / done, speed)
-        with np.errstate(over="ignore", invalid="ignore"):
+    while not state.is_over(config):
+        model.params = state.params
+        epoch = len(state.history)
+        with np.errstate(over="ignore", invalid="ignore"):  # _check_finite reports it
+            loss, accuracy, speed = _train_epoch(model, splits.train, config, state, progress)
+            if epoch >= config.epochs - config.average:
+                state.add_to_average(epoch - max(0, config.epochs - config.average) + 1)
+            model.params = state.weights
             validation = score(model, splits.validation)
-        _check_finite(validation.loss, f"epoch {epoch + 1}, validation")
-        metrics = (loss / done, correct / done, validation.loss, validation.accuracy, speed)
-        state.history.append(Epoch(epoch + 1, *metrics))
+        if validation.n:
+            _check_finite(validation.loss, f"epoch {epoch + 1}, validation", config)
+        state.history.append(Epoch(epoch + 1, loss, accuracy, validation.loss, validation.accuracy, speed))
         yield state
 
 
-def _check_finite(loss: Array | float, where: str) -> None:
+class Means:
+    """The mean loss and accuracy over the images of an epoch; a smaller last batch counts by its size."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+        self.images, self.loss, self.correct = 0, 0.0, 0
+
+    def add(self, result: Result, labels: Labels) -> None:
+        """Count a batch."""
+        self.images += len(labels)
+        self.loss += float(result.loss) * len(labels)
+        self.correct += int((result.probs.argmax(axis=1) == labels).sum())
+
+    def of_images(self) -> tuple[float, float, float]:
+        """Loss, accuracy and images per second."""
+        seconds = time.perf_counter() - self.began
+        return self.loss / self.images, self.correct / self.images, self.images / seconds
+
+
+def _train_epoch(
+    model: VGG7, data: Dataset, config: TrainingConfig, state: State, progress: Progress
+) -> tuple[float, float, float]:
+    """One pass over the data. Returns mean loss and accuracy over the images, and images per second."""
+    sgd, schedule, epoch = config.sgd(), SCHEDULES[config.schedule], len(state.history)
+    steps, means = batches.count(len(data), config), Means()
+    with closing(batches.draw(data, config, epoch, model.dtype)) as prepared:
+        for index, (x, labels) in enumerate(prepared):
+            lr_scale = schedule(epoch * steps + index, config.epochs * steps)
+            result = model.train_step(x, labels, sgd, state.velocity, lr_scale, config.label_smoothing)
+            _check_finite(result.loss, f"epoch {epoch + 1}, batch {index + 1}", config)
+            means.add(result, labels)
+            progress(means.images, *means.of_images())
+    return means.of_images()
+
+
+def _check_finite(loss: Array | float, where: str, config: TrainingConfig) -> None:
     if not np.isfinite(loss):
-        raise TrainingError(where, "a finite loss", loss, "lower --lr-conv and --lr-fc")
+        fix = (
+            f"lower the learning rates ({config.lr_conv:g} for convolutions, {config.lr_fc:g} for the others)"
+        )
+        raise TrainingError(where, "a finite loss", f"{loss}: the training diverged", fix)
+
+
+def chance_loss(labels: Labels, label_smoothing: float = 0.0) -> float:
+    """The lowest mean loss of a constant prediction: the entropy of the labels, in nats."""
+    frequencies = np.unique(labels, return_counts=True)[1] / len(labels)
+    shares = (1 - label_smoothing) * frequencies + label_smoothing / len(frequencies)
+    return float(-(shares * np.log(shares)).sum())
+
+
+def nothing_learned(history: list[Epoch], labels: Labels, config: TrainingConfig) -> str:
+    """A line on a training that has not learned."""
+    chance = chance_loss(labels, config.label_smoothing)
+    return (
+        f"nothing was learned: the training loss ended at {history[-1].train_loss:.4g}, and guessing by the "
+        f"frequency of the labels gives {chance:.4g}; try other learning rates or more epochs"
+    )
+
+
+def has_learned(history: list[Epoch], labels: Labels, config: TrainingConfig) -> bool:
+    """Whether the training loss ended below `chance_loss`, by more than MARGIN of it."""
+    return history[-1].train_loss < (1 - MARGIN) * chance_loss(labels, config.label_smoothing)

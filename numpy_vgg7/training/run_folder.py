@@ -10,23 +10,27 @@ from typing import Any
 import numpy as np
 
 from numpy_vgg7.config import VGG7Config
-from numpy_vgg7.data import Dataset, load
+from numpy_vgg7.data import Dataset, Splits, load, split
 from numpy_vgg7.environment import environment
-from numpy_vgg7.errors import ConfigError, OutputError, TrainingError
-from numpy_vgg7.files import write_text
+from numpy_vgg7.errors import ConfigError, OutputError, TrainingError, WeightsError
+from numpy_vgg7.files import move, write_text
 from numpy_vgg7.functional import Arrays
-from numpy_vgg7.inputs import PLAIN, Encoding
+from numpy_vgg7.inputs import PLAIN, Encoding, Note, warn
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.training.config import TrainingConfig
 from numpy_vgg7.training.loop import Epoch, State, start
 from numpy_vgg7.weights.formats import read_safetensors, write_safetensors
 
 CHECKPOINT = Path("checkpoint") / "state.safetensors"
+PREVIOUS = Path("checkpoint") / "previous.safetensors"
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The settings of a run. In config.json, `training` has the key "recipe" and `augmentation` "motion"."""
+    """The settings of a run. In config.json, `training` has the key "recipe" and `augmentation` "motion".
+
+    limit: how many training images, and at most how many validation images, are used; None is all of them.
+    """
 
     preset: str
     data: str
@@ -36,6 +40,11 @@ class RunConfig:
     encoding: Encoding = PLAIN
     data_dir: str | None = None
     test_data: str | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
+            raise ConfigError("limit", "a whole number >= 1", self.limit, "correct it")
 
     def load_data(
         self, classes: int | None = None, image_size: int | None = None, download: bool = False
@@ -43,6 +52,14 @@ class RunConfig:
         """Load the data set. Raises DataError."""
         folder = None if self.data_dir is None else Path(self.data_dir)
         return load(self.data, classes, image_size, self.encoding, folder, self.test_data, download)
+
+    def split(self, dataset: Dataset) -> Splits:
+        """The parts of the data set, limited. The test set is always complete. Raises DataError."""
+        splits = split(dataset)
+        if self.limit is None:
+            return splits
+        train, validation = (part.take(np.arange(min(self.limit, len(part)))) for part in splits[:2])
+        return Splits(train, validation, splits.test)
 
     def to_json(self) -> str:
         """The contents of config.json."""
@@ -60,10 +77,11 @@ class RunConfig:
             training["augmentation"] = training.pop("motion")
         encoding = Encoding(**record.pop("encoding", {}))
         where = {key: record.pop(key, None) for key in ("data_dir", "test_data")}  # absent in older runs
+        limit = record.pop("limit", None)
         if not all(isinstance(value, str) for value in (*record.values(), *filter(None, where.values()))):
             raise ValueError("preset, data and dtype are not all strings")
         config, training_config = VGG7Config.from_json(model), TrainingConfig(**training)
-        return cls(model=config, training=training_config, encoding=encoding, **record, **where)
+        return cls(model=config, training=training_config, encoding=encoding, limit=limit, **record, **where)
 
     def new_model(self) -> VGG7:
         """The untrained model."""
@@ -107,12 +125,7 @@ class RunFolder:
 
     def read_config(self) -> RunConfig:
         """Read config.json. Raises TrainingError if it is missing or invalid."""
-        path = self.path / "config.json"
-        try:
-            return RunConfig.from_json(path.read_bytes())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
-            fix = "give --resume a folder that `train` created"
-            raise TrainingError(str(path), "the config.json of a run folder", error, fix) from error
+        return read_config(self.path / "config.json", "give --resume a folder that `train` created")
 
     def write(self, model: VGG7, state: State) -> None:
         """Write the results of an epoch and the checkpoint."""
@@ -126,18 +139,36 @@ class RunFolder:
         write_text(self.path / "metrics.csv", table.getvalue())
         # Last: if writing is interrupted before this, resuming repeats the epoch and writes the same bytes.
         tensors, metadata = _pack(state)
+        if (self.path / CHECKPOINT).exists():
+            move(self.path / CHECKPOINT, self.path / PREVIOUS)
         write_safetensors(self.path / CHECKPOINT, tensors, metadata)
 
-    def read_state(self, model: VGG7) -> State:
-        """Read the checkpoint. Raises WeightsError or TrainingError if it is damaged.
+    def read_state(self, model: VGG7, note: Note = warn) -> State:
+        """Read the last checkpoint, or the one before it if it is damaged, which is noted.
 
-        Without a checkpoint (interrupted in the first epoch) this is the initial state.
+        Without a checkpoint (interrupted in the first epoch) this is the initial state. Raises WeightsError
+        or TrainingError if all checkpoints are damaged.
         """
-        path = self.path / CHECKPOINT
-        if not path.exists():
-            return start(model, self.read_config().training)
+        newest, previous = self.path / CHECKPOINT, self.path / PREVIOUS
+        if newest.exists():
+            try:
+                return self._read_checkpoint(newest, model)
+            except (WeightsError, TrainingError) as error:
+                if not previous.exists():
+                    raise
+                note(f"{error}; continuing from the checkpoint before it")
+        if previous.exists():
+            state = self._read_checkpoint(previous, model)
+            move(previous, newest)  # else the next epoch would keep the damaged one
+            return state
+        return start(model, self.read_config().training)
+
+    def _read_checkpoint(self, path: Path, model: VGG7) -> State:
+        """Raises WeightsError or TrainingError."""
         tensors, metadata = read_safetensors(path)
         parts: dict[str, Arrays] = {"params": {}, "velocity": {}}
+        if any(name.startswith("average/") for name in tensors):
+            parts["average"] = {}
         try:
             history = [Epoch(int(row[0]), *map(float, row[1:])) for row in json.loads(metadata or "")]
             for part, arrays in parts.items():
@@ -153,6 +184,14 @@ class RunFolder:
         return State(**parts, history=history)
 
 
+def read_config(path: Path, fix: str) -> RunConfig:
+    """Read a config.json. Raises TrainingError with this remedy if it is missing or invalid."""
+    try:
+        return RunConfig.from_json(path.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise TrainingError(str(path), "the config.json of a run folder", error, fix) from error
+
+
 def free_folder(preset: str, data: str, seed: int) -> Path:
     """The first unused name of runs/PRESET-DATA-seedN, runs/PRESET-DATA-seedN-2, ..."""
     name = f"{preset}-{Path(data).stem}-seed{seed}"
@@ -164,6 +203,6 @@ def free_folder(preset: str, data: str, seed: int) -> Path:
 
 
 def _pack(state: State) -> tuple[dict[str, np.ndarray[Any, Any]], str]:
-    parts = {"params": state.params, "velocity": state.velocity}
+    parts = {"params": state.params, "velocity": state.velocity, "average": state.average}
     tensors = {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
     return tensors, json.dumps(state.history)

@@ -81,8 +81,8 @@ def linear(name: str, key: str, change: Callable[[Any, Array, Arrays, Array, Arr
 def loss(name: str, change: Callable[[Any, Array, Labels, int], Array]) -> Mutant:
     """`change` gets the right gradient, the probabilities, the labels and the batch size."""
     return bug(name, "loss backward", F, "cross_entropy_backward",
-               lambda original: lambda probs, labels, batch_size=None: change(
-                   original(probs, labels, batch_size), probs, labels, batch_size or len(labels)))  # fmt: skip
+               lambda original: lambda probs, labels, batch_size=None, smoothing=0.0: change(
+                   original(probs, labels, batch_size, smoothing), probs, labels, batch_size or len(labels)))  # fmt: skip
 
 
 def first_sample(layer: network.Conv2d, d_weight: Array, x: Array, d_out: Array) -> Array:
@@ -143,7 +143,9 @@ def one_buffer(original: Any) -> Any:
 def softmax_in_place(original: Any) -> Any:
     """Subtracts the labels from the caller's probabilities."""
 
-    def cross_entropy_backward(probs: Array, labels: Labels, batch_size: int | None = None) -> Array:
+    def cross_entropy_backward(
+        probs: Array, labels: Labels, batch_size: int | None = None, smoothing: float = 0.0
+    ) -> Array:
         probs[np.arange(len(labels)), labels] -= 1
         d_logits: Array = probs / (batch_size or len(labels))
         return d_logits

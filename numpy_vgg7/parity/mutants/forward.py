@@ -95,5 +95,5 @@ FORWARD = (
     bug("log(p + 1e-3)", "loss forward", F, "log_softmax",
         lambda original: lambda logits: np.log(np.exp(original(logits)) + 1e-3)),
     bug("loss summed, gradient averaged", "loss forward", F, "cross_entropy",
-        lambda original: lambda logits, labels: original(logits, labels) * len(labels)),
+        lambda original: lambda logits, labels, smoothing=0.0: original(logits, labels, smoothing) * len(labels)),
 )  # fmt: skip

@@ -1,0 +1,78 @@
+"""A training agrees with PyTorch's after every step, and every bug of the training is caught."""
+
+from fnmatch import fnmatch
+
+import numpy as np
+import pytest
+import torch
+
+from numpy_vgg7.optim import SCHEDULES
+from numpy_vgg7.parity.mutants.training import TRAINING
+from numpy_vgg7.parity.training_check import TRAININGS, training_faults, trajectory_faults
+from numpy_vgg7.parity.training_parts import PARTS
+from torch_ref.training import SCHEDULERS, train_batches
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # the networks are tiny
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("case", TRAININGS, ids=lambda case: case.config.schedule)
+def test_a_training_agrees_with_pytorch_after_every_step(case):
+    assert list(trajectory_faults(case, train_batches)) == []
+
+
+def test_the_trainings_use_every_setting():
+    configs = [case.config for case in TRAININGS]
+    assert {config.schedule for config in configs} == set(SCHEDULES) == set(SCHEDULERS)
+    for name in (
+        "nesterov",
+        "decay_biases",
+        "label_smoothing",
+        "clip_norm",
+        "average",
+        "augment",
+        "momentum",
+    ):
+        assert len({getattr(config, name) for config in configs}) > 1, name
+    assert {case.threads for case in TRAININGS} == {1, 2}
+    assert any(case.resumed_after for case in TRAININGS)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_of_the_training_is_right(name):
+    assert list(PARTS[name]()) == []
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("steps", [1, 2, 7, 40, 1000])
+def test_a_schedule_agrees_with_pytorchs_schedulers(name, steps):
+    sgd = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = SCHEDULERS[name](sgd, steps)
+    for step in range(steps):
+        assert SCHEDULES[name](step, steps) == pytest.approx(sgd.param_groups[0]["lr"], abs=1e-12)
+        sgd.step()
+        scheduler.step()
+
+
+def test_there_are_at_least_forty_bugs_of_the_training():
+    assert len({mutant.name for mutant in TRAINING}) == len(TRAINING) >= 40
+
+
+@pytest.mark.parametrize("mutant", TRAINING, ids=lambda mutant: mutant.name)
+def test_a_bug_of_the_training_is_caught_and_located(mutant):
+    with mutant.applied(), np.errstate(all="ignore"):
+        try:
+            culprit = next(training_faults(train_batches), None)
+        except Exception as error:
+            pytest.fail(f"it is a crash, not a finding: {error!r}")
+    assert culprit, "no check noticed it"
+    assert fnmatch(culprit.place, mutant.place), culprit
+
+
+def test_the_training_passes_after_all_bugs():
+    assert list(training_faults(train_batches)) == []
