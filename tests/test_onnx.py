@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from onnx import ModelProto, TensorProto
 
 from numpy_vgg7 import VGG7, VGG7Config, VGG7Error
 from numpy_vgg7.config import PRESETS
@@ -100,6 +101,25 @@ SOURCES = {
 def test_arrays_of_any_memory_layout_are_written_bit_for_bit(model, tmp_path, kind):
     params = {name: SOURCES[kind](parameter) for name, parameter in model.params.items()}
     assert_same(imported(onnx_model(model.config, params), tmp_path).model, model)
+
+
+@pytest.mark.parametrize("field", ["raw_data", "int32_data"])
+def test_bfloat16_is_widened_exactly(graph, model, tmp_path, field):
+    file = ModelProto.FromString(encode_model(graph))
+    for tensor in file.graph.initializer:
+        bits = np.frombuffer(tensor.raw_data, np.uint32) >> 16
+        tensor.ClearField("raw_data")
+        tensor.data_type = TensorProto.BFLOAT16
+        if field == "raw_data":
+            tensor.raw_data = bits.astype("<u2").tobytes()
+        else:
+            tensor.int32_data.extend(bits.tolist())
+    (tmp_path / "w.onnx").write_bytes(file.SerializeToString())
+    found = import_weights(tmp_path / "w.onnx")
+    assert found.steps == ("widened 14 tensors from bfloat16 to float32, exactly",)
+    for name, parameter in model.params.items():
+        expected = (parameter.view(np.uint32) & 0xFFFF0000).view(np.float32)
+        assert np.array_equal(found.model.params[name], expected), name
 
 
 def test_the_commands_convert_both_ways(model, tmp_path):

@@ -37,7 +37,7 @@ HOSTILE = {
     "no numbers": (_file(), "w: shape .* 0 numbers"),
     "a part of a tensor": (_file(segment=TensorProto.Segment(begin=0, end=1), float_data=[1.0]), "unknown"),
     "a field longer than the file": (_file() + b"\x3a\xff\xff\xff\xff\x0f", "DecodeError"),
-    "a name that is no text": (_file(raw_data=b"1234").replace(b"w", b"\xff"), "instead of a text"),
+    "a name that is no text": (_file(raw_data=b"1234").replace(b"w", b"\xff"), "not UTF-8"),
 }  # fmt: skip
 
 

@@ -32,14 +32,20 @@ WRITERS: dict[str, Writer] = {".safetensors": write_safetensors, ".npz": write_n
 
 
 def save(path: Path, model: VGG7, writers: dict[str, Writer] = WRITERS) -> None:
-    """Write a model in the format that the suffix selects. Raises WeightsError or OutputError."""
+    """Write a model in the format that the suffix selects.
+
+    Raises WeightsError or OutputError, or MissingDependencyError where .onnx finds no package onnx.
+    """
     write = by_suffix(path, writers)
     check_tensors(model.params, model.config, "model")
     write(path, dict(model.params), describe(model.config, model.params))
 
 
 def load(path: Path) -> VGG7:
-    """Read and verify a .safetensors, .npz or .onnx file that `save` wrote. Raises WeightsError."""
+    """Read and verify a .safetensors, .npz or .onnx file that `save` wrote.
+
+    Raises WeightsError, or MissingDependencyError where .onnx finds no package onnx.
+    """
     tensors, metadata = by_suffix(path, READERS)(path)
     if metadata is None:
         expected = f"the metadata key {KEY} with configuration, checksums and probe"

@@ -51,7 +51,7 @@ def _few(found: Sequence[Element]) -> Sequence[Element]:
 
 def _text(found: str | bytes) -> str:
     if isinstance(found, bytes):  # the package gives them where a text is not UTF-8
-        raise ValueError(f"{found!r} instead of a text")
+        raise ValueError("a text that is not UTF-8")
     return found
 
 
