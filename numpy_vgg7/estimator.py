@@ -34,24 +34,25 @@ ARCHITECTURE = ("channels", "hidden")
 class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A VGG7 as a classifier of scikit-learn.
 
-    `X` is (n, height, width), (n, 1, height, width) or (n, features), `y` any class labels.
+    `X` is (n, height, width), with one channel before or after these two, or (n, features); `y` has labels of
+    any kind.
 
-    image_shape: (height, width) of the images in rows of features. By default, rows of 16, 25, 36, ... features
-    are square images, and all others no images. Images are centred in the smallest square whose side is a
-    multiple of 4. Features that are no image fill such a square row by row, and are not augmented.
-    pixel_range: the values that become 0, black, and 1; by default the extremes of `X` in `fit`, or in the
-    first call of `partial_fit`. Images are light on dark.
+    image_shape: (height, width) of the images in rows of features. By default, rows of 16, 25, 36, ...
+    features are square images, and all others are no images. Images are centred in the smallest square whose
+    side is a multiple of 4. Features that are no image fill such a square row by row and are not augmented.
+    pixel_range: the values that become 0, which is black, and 1; by default the extremes of `X` in `fit`, or
+    in the first call of `partial_fit`. Images should be light on dark.
     preset: of `VGG7Config`; channels, hidden: changes to it.
     dtype: "float32" or "float64".
-    random_state: of the initial weights, the order of the images, and the augmentation.
+    random_state: for the initial weights, the order of the rows and the augmentation.
     n_jobs: threads. There is one in a job of joblib, such as one of `GridSearchCV(n_jobs=2)`.
     verbose: print each epoch of `fit`.
 
     The others are settings of `TrainingConfig`. All are checked in `fit`, which raises ValueError.
 
-    Attributes of a fitted classifier: model_, the `VGG7`; classes_; n_features_in_; feature_names_in_, if `X` has
-    such names; image_shape_, None if the features are no image; pixel_range_; loss_curve_, the mean training loss
-    of each epoch; n_iter_, the number of epochs.
+    Attributes after `fit`: model_, the `VGG7`; classes_; n_features_in_; feature_names_in_, if `X` has names
+    of features; image_shape_, None if the features are no image; pixel_range_; loss_curve_, the mean training
+    loss of each epoch; n_iter_, the number of epochs.
     """
 
     def __init__(
@@ -105,17 +106,17 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "VGG7Classifier":  # noqa: N803
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "VGG7Classifier":
         """Train a new network. Raises ValueError, and TrainingError if the loss is no longer finite.
 
-        An epoch draws as many rows as `X` has, each in proportion to its weight. Equal rows of one class
-        count as one row with the sum of their weights, so a weight of 2 is the same as the row twice.
-        Warns with ConvergenceWarning if the network has not learned.
+        Equal rows with one label count as one row with the sum of their weights, so a weight of 2 is exactly
+        the row twice. An epoch draws as many rows as are different, each in proportion to its weight. A
+        training that has not learned is a ConvergenceWarning.
         """
         X, y, weights = self._validated(X, y, sample_weight, reset=True)
         self.classes_, labels = np.unique(y, return_inverse=True)
         config = self._start(X)
-        vars(self).pop("_state", None)
+        self.__dict__.pop("_state", None)
         data = self._dataset(X, labels, weights)
         none = data.take(labels[:0])
         history = run(self.model_, Splits(data, none, none), config, print if self.verbose else None)
@@ -130,7 +131,7 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> "VGG7Classifier":  # noqa: N803
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> "VGG7Classifier":
         """Train for one more epoch on these rows, with constant learning rates.
 
         The first call needs all `classes`, unless `fit` was called before. Rows and weights are as in `fit`.
@@ -141,7 +142,8 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if not first and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(
-                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
+                f"{self.classes_!r}"
             )
         X, y, weights = self._validated(X, y, sample_weight, reset=first)
         known = np.unique(classes) if first else self.classes_
@@ -163,17 +165,17 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.loss_curve_.append(self._state.history[-1].train_loss)
         return self
 
-    def predict(self, X: Any) -> Array:  # noqa: N803
+    def predict(self, X: Any) -> Array:
         """The most probable class of each row, (n,)."""
         best = self._logits(X).argmax(axis=1)
         predicted: Array = self.classes_[best]
         return predicted
 
-    def predict_proba(self, X: Any) -> Array:  # noqa: N803
+    def predict_proba(self, X: Any) -> Array:
         """The probability of each class, (n, classes), in the order of `classes_`."""
         return softmax(self._logits(X))
 
-    def predict_log_proba(self, X: Any) -> Array:  # noqa: N803
+    def predict_log_proba(self, X: Any) -> Array:
         """The logarithm of `predict_proba`."""
         return log_softmax(self._logits(X))
 
@@ -182,15 +184,14 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.three_d_array = True
         return tags
 
-    def _validated(
-        self, X: Any, y: Any, sample_weight: Any, reset: bool  # noqa: N803
-    ) -> tuple[Array, Array, Array]:  # fmt: skip
+    def _validated(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Array, Array, Array]:
         """Rows, class labels and weights, without rows of weight 0."""
-        flat, shape = flattened(X)
-        X, y = validate_data(self, flat, y, reset=reset)
+        X, shape = flattened(X)
+        X, y = validate_data(self, X, y, reset=reset)
         check_classification_targets(y)
         if reset:
             self.image_shape_ = self._find_image_shape(X.shape[1], shape)
+        self._check_shape(shape)
         weights = np.ones(len(X))
         if sample_weight is not None:
             weights = check_array(
@@ -216,9 +217,16 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "The 'image_shape' parameter of VGG7Classifier must be a pair (height, width) with a product "
                 f"of {features}, the number of features. Got {self.image_shape!r} instead."
             )
-        return given
+        return given[0], given[1]
 
-    def _start(self, X: Array) -> TrainingConfig:  # noqa: N803
+    def _check_shape(self, shape: tuple[int, int] | None) -> None:
+        if shape and shape != self.image_shape_:
+            raise ValueError(
+                f"X has images of shape {shape}, but VGG7Classifier is expecting images of shape "
+                f"{self.image_shape_}."
+            )
+
+    def _start(self, X: Array) -> TrainingConfig:
         """Make the model for these rows and `classes_`, and return the settings of its training."""
         if len(self.classes_) < 2:
             raise ValueError(
@@ -250,7 +258,7 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         backend, _ = get_active_backend()
         return 1 if backend.nesting_level else effective_n_jobs(self.n_jobs)
 
-    def _find_pixel_range(self, X: Array) -> tuple[float, float]:  # noqa: N803
+    def _find_pixel_range(self, X: Array) -> tuple[float, float]:
         if self.pixel_range is None:
             return float(X.min()), float(X.max())
         given = np.shape(self.pixel_range) == (2,) and tuple(map(float, self.pixel_range))
@@ -259,14 +267,14 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "The 'pixel_range' parameter of VGG7Classifier must be None or a pair of increasing numbers. "
                 f"Got {self.pixel_range!r} instead."
             )
-        return given
+        return given[0], given[1]
 
-    def _dataset(self, X: Array, labels: Labels, weights: Array) -> Dataset:  # noqa: N803
+    def _dataset(self, X: Array, labels: Labels, weights: Array) -> Dataset:
         """The training set of the loop."""
         X, labels, different = distinct(X, labels, weights)
         return Dataset("X", self._images(X), labels, len(self.classes_), weights=different)
 
-    def _images(self, X: Array) -> Array:  # noqa: N803
+    def _images(self, X: Array) -> Array:
         """The images (n, 1, size, size) of rows of features."""
         low, high = self.pixel_range_
         size = self.model_.config.image_size
@@ -282,33 +290,42 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             images[some, positions] = (X[some] - low) / ((high - low) or 1)
         return images.reshape(-1, 1, size, size)
 
-    def _logits(self, X: Any) -> Array:  # noqa: N803
-        check_is_fitted(self)
-        X = validate_data(self, flattened(X)[0], reset=False)
+    def _logits(self, X: Any) -> Array:
+        check_is_fitted(self, "model_")
+        X, shape = flattened(X)
+        X = validate_data(self, X, reset=False)
+        self._check_shape(shape)
         batches = (X[start : start + INFERENCE_BATCH] for start in range(0, len(X), INFERENCE_BATCH))
         return np.concatenate([self.model_.forward(self._images(batch)) for batch in batches])
 
 
-def flattened(X: Any) -> tuple[Any, tuple[int, int] | None]:  # noqa: N803
-    """Images (n, height, width) or (n, 1, height, width) as rows, and their shape; all else as it is, None."""
+def flattened(X: Any) -> tuple[Any, tuple[int, int] | None]:
+    """Images as rows, and their height and width; everything but images as it is, and None."""
     if isinstance(X, (list, tuple)):
         X = np.asarray(X)
     if getattr(X, "ndim", 2) not in (3, 4):
         return X, None
     X = np.asarray(X)
-    if X.ndim == 4 and X.shape[1] != 1:
-        raise ValueError(f"Found array with shape {X.shape}. VGG7Classifier expected one channel: (n, 1, height, width).")
-    return X.reshape(len(X), -1), X.shape[-2:]
+    if X.ndim == 4:
+        channel = 1 if X.shape[1] == 1 else 3
+        if X.shape[channel] != 1:
+            raise ValueError(
+                f"Found array with shape {X.shape}. VGG7Classifier expected images with one channel: "
+                "(n, height, width), (n, 1, height, width) or (n, height, width, 1)."
+            )
+        X = X.squeeze(channel)
+    return X.reshape(len(X), -1), X.shape[1:]
 
 
-def distinct(X: Array, labels: Labels, weights: Array) -> tuple[Array, Labels, Array | None]:  # noqa: N803
-    """Every row and label once, with the sum of its weights; None if these are equal.
+def distinct(X: Array, labels: Labels, weights: Array) -> tuple[Array, Labels, Array | None]:
+    """Every row and label once, with the sum of its weights; None for weights that are equal.
 
-    The order does not depend on the order of the arguments, unless all rows differ and have equal weights;
-    then it is that of the arguments.
+    The result does not depend on the order of the rows, but if all differ and have equal weights, they keep
+    their order.
     """
-    bytes_of = [np.ascontiguousarray(part).view(np.uint8) for part in (X + 0 * X, labels[:, None])]
-    rows = np.concatenate(bytes_of, axis=1)
+    positive_zero = X + X.dtype.type(0)  # equal numbers have equal bytes
+    parts = [np.ascontiguousarray(part).view(np.uint8) for part in (positive_zero, labels[:, None])]
+    rows = np.concatenate(parts, axis=1)
     keys = rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
     _, first, index = np.unique(keys, return_index=True, return_inverse=True)
     if len(first) == len(X) and (weights == weights[0]).all():
@@ -329,5 +346,6 @@ def parameter_errors() -> Iterator[None]:
         yield
     except ConfigError as error:
         raise ValueError(
-            f"The {error.what!r} parameter of VGG7Classifier must be {error.expected}. Got {error.found} instead."
+            f"The {error.what!r} parameter of VGG7Classifier must be {error.expected}. "
+            f"Got {error.found} instead."
         ) from error

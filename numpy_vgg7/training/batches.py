@@ -34,10 +34,10 @@ def order(images: int, config: TrainingConfig, epoch: int, weights: Array | None
     shuffled: Labels = rng.permutation(images)
     if weights is None:
         return shuffled
-    # The images take up intervals of these lengths, and are drawn at the points u, u + 1, u + 2, ...
-    ends = np.cumsum(weights[shuffled]) * (images / weights.sum())
+    # The weights are lengths of adjacent intervals; an image is drawn for each point u, u + 1, ... in its own.
+    ends = np.minimum(np.cumsum(weights[shuffled]) * (images / weights.sum()), images)
     ends[-1] = images
-    times = np.diff(np.floor(ends + rng.random()), prepend=0)
+    times = np.diff(np.ceil(ends - rng.random()), prepend=0)
     drawn: Labels = rng.permutation(shuffled.repeat(times.astype(np.intp)))
     return drawn
 
