@@ -237,8 +237,7 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         config = self._training(seed)
         height, width = self.image_shape_ or (math.isqrt(X.shape[1] - 1) + 1,) * 2
-        changes = {name: getattr(self, name) for name in ARCHITECTURE if getattr(self, name) is not None}
-        changes = {name: tuple(map(plain, value)) for name, value in changes.items()}
+        changes = {name: plain(getattr(self, name)) for name in ARCHITECTURE if getattr(self, name) is not None}
         with parameter_errors():
             network = VGG7Config.preset(
                 self.preset, image_size=-(-max(height, width) // 4) * 4, classes=len(self.classes_), **changes
@@ -335,8 +334,8 @@ def distinct(X: Array, labels: Labels, weights: Array) -> tuple[Array, Labels, A
 
 
 def plain(value: Any) -> Any:
-    """NumPy's scalars, which grids of parameters have, as Python's."""
-    return value.item() if isinstance(value, np.generic) else value
+    """NumPy's numbers and arrays, which grids of parameters have, as Python's."""
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def order(images: int, config: TrainingConfig, epoch: int, weights: Array | None
     shuffled: Labels = rng.permutation(images)
     if weights is None:
         return shuffled
-    # The weights are lengths of adjacent intervals; an image is drawn for each point u, u + 1, ... in its own.
+    # Weights are lengths of adjacent intervals; each point u, u + 1, u + 2, ... draws the image it falls on.
     ends = np.minimum(np.cumsum(weights[shuffled]) * (images / weights.sum()), images)
     ends[-1] = images
     times = np.diff(np.ceil(ends - rng.random()), prepend=0)
