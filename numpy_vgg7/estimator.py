@@ -237,7 +237,9 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         config = self._training(seed)
         height, width = self.image_shape_ or (math.isqrt(X.shape[1] - 1) + 1,) * 2
-        changes = {name: plain(getattr(self, name)) for name in ARCHITECTURE if getattr(self, name) is not None}
+        changes = {
+            name: plain(getattr(self, name)) for name in ARCHITECTURE if getattr(self, name) is not None
+        }
         with parameter_errors():
             network = VGG7Config.preset(
                 self.preset, image_size=-(-max(height, width) // 4) * 4, classes=len(self.classes_), **changes

@@ -58,7 +58,7 @@ def test_scikit_learns_checks_pass_in_float32_except_for_the_order_of_rows():
 
 
 def test_cross_validation_on_digits():
-    scores = cross_val_score(quick(epochs=10), *load_digits(return_X_y=True), cv=2)
+    scores = cross_val_score(VGG7Classifier(epochs=12, random_state=0), *load_digits(return_X_y=True), cv=2)
     assert scores.mean() > 0.93, scores  # with five folds and the default settings: more than 0.985
 
 
@@ -249,7 +249,7 @@ def test_without_n_jobs_no_thread_is_started():
     before = threading.active_count()
     classifier = quick(n_jobs=None).fit(X, Y)
     classifier.predict(X)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 # partial_fit.
