@@ -5,11 +5,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from numpy_vgg7.config import VGG7Config
     from numpy_vgg7.errors import VGG7Error
+    from numpy_vgg7.estimator import VGG7Classifier
     from numpy_vgg7.model import VGG7
 
-__all__ = ["VGG7", "VGG7Config", "VGG7Error", "__version__"]
+__all__ = ["VGG7", "VGG7Classifier", "VGG7Config", "VGG7Error", "__version__"]
 
-_HOMES = {"VGG7": "model", "VGG7Config": "config", "VGG7Error": "errors"}
+_HOMES = {
+    "VGG7": "model",
+    "VGG7Classifier": "estimator",
+    "VGG7Config": "config",
+    "VGG7Error": "errors",
+}
 
 
 def __getattr__(name: str) -> object:

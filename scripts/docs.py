@@ -51,6 +51,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "numpy_vgg7/training/loop.py": (),
         "numpy_vgg7/training/fit.py": ("History",),
     },
+    "scikit-learn": {"numpy_vgg7/estimator.py": ("VGG7Classifier",)},
     "Weights files": {
         "numpy_vgg7/weights/formats.py": ("save", "load"),
         "numpy_vgg7/weights/importing.py": ("Origin", "Imported", "import_weights", "read_foreign"),

@@ -1,11 +1,13 @@
 """Batches are the same whether another thread prepares them or not, and the thread ends with the epoch."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from numpy_vgg7.data import Dataset
+from numpy_vgg7.data.dataset import hold_out
 from numpy_vgg7.training import batches
 from numpy_vgg7.training.config import TrainingConfig
 
@@ -72,3 +74,28 @@ def test_at_most_a_few_batches_are_prepared_ahead(ahead, monkeypatch):
     next(drawn)
     drawn.close()
     assert len(prepared) <= batches.AHEAD + 1
+
+
+def test_images_are_drawn_in_proportion_to_their_weights():
+    weights = np.array([0.5, 1.0, 1.5, 2.0, 4.0, 1e-9, 3.0])
+    expected = len(weights) * weights / weights.sum()
+    drawn = [batches.order(len(weights), CONFIG, epoch, weights) for epoch in range(2000)]
+    counts = np.array([np.bincount(epoch, minlength=len(weights)) for epoch in drawn])
+    assert (counts.sum(axis=1) == len(weights)).all()
+    assert ((counts == np.floor(expected)) | (counts == np.ceil(expected))).all()
+    assert np.abs(counts.mean(axis=0) - expected).max() < 5 * 0.5 / np.sqrt(len(drawn))
+    assert len({tuple(epoch) for epoch in drawn}) > 100, "the order is hardly random"
+
+
+@pytest.mark.parametrize("scale", [1.0, 1 / 3, 1e-300, 1e300])
+def test_equal_weights_draw_each_image_once(scale):
+    for epoch in range(50):
+        drawn = batches.order(1000, CONFIG, epoch, np.full(1000, scale))
+        assert np.array_equal(np.sort(drawn), np.arange(1000))
+
+
+def test_weights_follow_their_images_through_a_split():
+    data = replace(DATA, weights=np.arange(50.0))
+    kept, taken = hold_out(data, 10)
+    for part in (kept, taken):
+        assert np.array_equal(data.pixels[part.weights.astype(int)], part.pixels)

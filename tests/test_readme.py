@@ -58,8 +58,15 @@ def test_five_lines_train_on_arrays():
     assert float(result.stdout.split("test ")[1].rstrip(">\n")) > 0.9
 
 
+def test_the_example_for_scikit_learn_runs(tmp_path):
+    result = python("-W", "error", "-c", blocks("python")[2], cwd=tmp_path, MPLBACKEND="agg")
+    assert result.code == 0, result.stderr
+    assert float(result.stdout.split()[-1]) > 0.9
+    assert (tmp_path / "confusion.png").is_file()
+
+
 def test_the_training_loop_of_ten_lines_learns():
-    loop = blocks("python")[2]
+    loop = blocks("python")[3]
     lines = [line for line in loop.splitlines() if line and "import" not in line and "print" not in line]
     assert len(lines) == 10
     result = python("-W", "error", "-c", loop)
@@ -68,7 +75,7 @@ def test_the_training_loop_of_ten_lines_learns():
 
 
 def test_the_example_of_a_single_layer_names_the_mistake():
-    example = blocks("python")[3]
+    example = blocks("python")[4]
     assert len([line for line in example.splitlines() if line]) <= 10
     result = python("-W", "error", "-c", example)
     assert result.code == 0, result.stderr

@@ -25,6 +25,7 @@ class Dataset:
     class_names: of the classes in their order, where labels were text.
     test: an official test part. It is not among these images.
     notes: what was assumed in reading the images and labels.
+    weights: (N,), how often each image is drawn in training, relative to the others; None if equally often.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     test: "Dataset | None" = None
     notes: tuple[str, ...] = ()
+    weights: Array | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -66,7 +68,8 @@ class Dataset:
     def take(self, indices: Labels) -> "Dataset":
         """The images and labels at these indices, in this order."""
         pixels, labels = self.pixels[indices], self.labels[indices]
-        return Dataset(self.name, pixels, labels, self.classes, self.class_names)
+        weights = None if self.weights is None else self.weights[indices]
+        return Dataset(self.name, pixels, labels, self.classes, self.class_names, weights=weights)
 
 
 class Splits(NamedTuple):

@@ -24,9 +24,22 @@ def count(images: int, config: TrainingConfig) -> int:
     return -(-images // config.batch_size)
 
 
-def order(images: int, config: TrainingConfig, epoch: int) -> Labels:
-    """The images of an epoch in their order, (images,)."""
-    return np.random.default_rng([config.seed, epoch, SHUFFLE]).permutation(images)
+def order(images: int, config: TrainingConfig, epoch: int, weights: Array | None = None) -> Labels:
+    """The images of an epoch in their order, (images,).
+
+    Each occurs once; with weights (images,), image i occurs images * weights[i] / sum(weights) times in the
+    mean, and in each epoch that number rounded down or up (systematic sampling, Madow 1949).
+    """
+    rng = np.random.default_rng([config.seed, epoch, SHUFFLE])
+    shuffled: Labels = rng.permutation(images)
+    if weights is None:
+        return shuffled
+    # Weights are lengths of adjacent intervals; each point u, u + 1, u + 2, ... draws the image it falls on.
+    ends = np.minimum(np.cumsum(weights[shuffled]) * (images / weights.sum()), images)
+    ends[-1] = images
+    times = np.diff(np.ceil(ends - rng.random()), prepend=0)
+    drawn: Labels = rng.permutation(shuffled.repeat(times.astype(np.intp)))
+    return drawn
 
 
 def augmentation_rng(config: TrainingConfig, epoch: int) -> np.random.Generator:
@@ -39,7 +52,7 @@ def draw(data: Dataset, config: TrainingConfig, epoch: int, dtype: str) -> Gener
 
     They depend on the data, the settings and the epoch only, not on the epochs before or on threads.
     """
-    shuffled, rng = order(len(data), config, epoch), augmentation_rng(config, epoch)
+    shuffled, rng = order(len(data), config, epoch, data.weights), augmentation_rng(config, epoch)
 
     def prepare(index: int) -> Batch:
         indices = shuffled[index * config.batch_size : (index + 1) * config.batch_size]

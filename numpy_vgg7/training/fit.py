@@ -10,7 +10,7 @@ from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.functional import Array, Labels
 from numpy_vgg7.inputs import warn
 from numpy_vgg7.model import VGG7
-from numpy_vgg7.training import loop
+from numpy_vgg7.training import batches, loop
 from numpy_vgg7.training.config import TrainingConfig
 from numpy_vgg7.training.loop import Epoch, Score
 
@@ -62,7 +62,14 @@ def fit(
     total = len(data)
     data, test_set = _part(model, "test", data, test, total)
     data, validation_set = _part(model, "validation", data, validation, total)
-    splits = Splits(data, validation_set, test_set)
+    history = run(model, Splits(data, validation_set, test_set), config, on_epoch)
+    if not history.learned:
+        warn(loop.nothing_learned(history.epochs, data.labels, config))
+    return history
+
+
+def run(model: VGG7, splits: Splits, config: TrainingConfig, on_epoch: OnEpoch | None = None) -> History:
+    """Train `model` on prepared data; it ends with the weights of the best epoch."""
     state, best = loop.start(model, config), model.params
     for _ in loop.train(model, splits, config, state, lambda *batch: None):
         if state.is_best():
@@ -70,10 +77,9 @@ def fit(
         if on_epoch:
             on_epoch(state.history[-1])
     model.params = best
-    learned = loop.has_learned(state.history, data.labels, config)
-    if not learned:
-        warn(loop.nothing_learned(state.history, data.labels, config))
-    score = loop.score(model, test_set) if len(test_set) else None
+    drawn = batches.order(len(splits.train), config, len(state.history) - 1, splits.train.weights)
+    learned = loop.has_learned(state.history, splits.train.labels[drawn], config)
+    score = loop.score(model, splits.test) if len(splits.test) else None
     return History(tuple(state.history), state.best_epoch, learned, score)
 
 

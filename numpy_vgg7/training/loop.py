@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -194,7 +194,7 @@ def chance_loss(labels: Labels, label_smoothing: float = 0.0) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
-def nothing_learned(history: list[Epoch], labels: Labels, config: TrainingConfig) -> str:
+def nothing_learned(history: Sequence[Epoch], labels: Labels, config: TrainingConfig) -> str:
     """A line on a training that has not learned."""
     chance = chance_loss(labels, config.label_smoothing)
     return (
@@ -203,6 +203,6 @@ def nothing_learned(history: list[Epoch], labels: Labels, config: TrainingConfig
     )
 
 
-def has_learned(history: list[Epoch], labels: Labels, config: TrainingConfig) -> bool:
+def has_learned(history: Sequence[Epoch], labels: Labels, config: TrainingConfig) -> bool:
     """Whether the training loss ended below `chance_loss`, by more than MARGIN of it."""
     return history[-1].train_loss < (1 - MARGIN) * chance_loss(labels, config.label_smoothing)

@@ -48,7 +48,7 @@ def sgd(name: str, place: str = "optimiser", **changes: Callable[[SGD], Any]) ->
 def order(name: str, change: Callable[[Any, int, TrainingConfig, int], Labels]) -> Mutant:
     """Another order of the images; `change` gets the right function, the images, the settings and the epoch."""
     return bug(name, "batches*", batches, "order",
-               lambda original: lambda images, config, epoch: change(original, images, config, epoch))  # fmt: skip
+               lambda original: lambda images, config, epoch, weights=None: change(original, images, config, epoch))  # fmt: skip
 
 
 def drawn(name: str, change: Callable[[Any, TrainingConfig, int], Any]) -> Mutant:
