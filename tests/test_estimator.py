@@ -374,7 +374,7 @@ def test_a_training_that_has_not_learned_is_a_convergence_warning():
         quick(lr_conv=0.0, lr_fc=0.0, epochs=1).fit(X, Y)
 
 
-def test_names_of_features_pass_through_a_pipeline_with_set_output():
-    # set_output asks for pandas or polars; without them, "default" must change nothing.
+def test_a_pipeline_with_set_output_trains_the_same():
+    # A classifier has no output to set; the other steps of its pipeline may have one.
     pipeline = make_pipeline(FunctionTransformer(), quick()).set_output(transform="default")
     assert same(pipeline.fit(X, Y)[-1], quick().fit(X, Y))
