@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from numpy_vgg7.training.fit import run
 # The settings of `TrainingConfig` that are parameters; there is no validation set that `patience` could use.
 SETTINGS = [field.name for field in fields(TrainingConfig) if field.name not in ("seed", "patience")]
 ARCHITECTURE = ("channels", "hidden")
+DIGEST = 16  # bytes that identify a row
 
 
 class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -48,7 +50,8 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     n_jobs: threads. There is one in a job of joblib, such as one of `GridSearchCV(n_jobs=2)`.
     verbose: print each epoch of `fit`.
 
-    The others are settings of `TrainingConfig`. All are checked in `fit`, which raises ValueError.
+    The others are settings of `TrainingConfig`, with its defaults except for the augmentation. All parameters
+    are checked in `fit`, which raises ValueError.
 
     Attributes after `fit`: model_, the `VGG7`; classes_; n_features_in_; feature_names_in_, if `X` has names
     of features; image_shape_, None if the features are no image; pixel_range_; loss_curve_, the mean training
@@ -70,7 +73,7 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
         augment: bool = True,
-        augmentation: str = "gentle",
+        augmentation: str = "strong",
         schedule: str = "one-cycle",
         nesterov: bool = True,
         decay_biases: bool = True,
@@ -324,10 +327,12 @@ def distinct(X: Array, labels: Labels, weights: Array) -> tuple[Array, Labels, A
     The result does not depend on the order of the rows, but if all differ and have equal weights, they keep
     their order.
     """
-    positive_zero = X + X.dtype.type(0)  # equal numbers have equal bytes
-    parts = [np.ascontiguousarray(part).view(np.uint8) for part in (positive_zero, labels[:, None])]
-    rows = np.concatenate(parts, axis=1)
-    keys = rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
+    zero = X.dtype.type(0)  # its sum with -0 is 0: equal numbers get equal bytes
+    digests = [
+        blake2b((row + zero).tobytes() + label.tobytes(), digest_size=DIGEST).digest()
+        for row, label in zip(X, labels, strict=True)
+    ]
+    keys = np.frombuffer(b"".join(digests), f"V{DIGEST}")
     _, first, index = np.unique(keys, return_index=True, return_inverse=True)
     if len(first) == len(X) and (weights == weights[0]).all():
         return X, labels, None

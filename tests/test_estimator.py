@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
-from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+from sklearn.utils.estimator_checks import check_estimator
 
 from numpy_vgg7 import VGG7, VGG7Classifier, VGG7Config
 from numpy_vgg7.estimator import SETTINGS, distinct
@@ -39,22 +39,23 @@ def same(a, b):
     return all(np.array_equal(a.model_.params[name], b.model_.params[name]) for name in a.model_.params)
 
 
-@parametrize_with_checks([VGG7Classifier(dtype="float64", **SMALL)])
-def test_scikit_learns_check_passes_in_float64(estimator, check):
-    check(estimator)
+# In float32, rows in another order are rounded differently, by more than the tolerance of this check, 1e-9.
+ALLOWED = {"float32": {"check_methods_sample_order_invariance"}, "float64": set()}
+NEED_MORE = ("pandas is not installed", "SCIPY_ARRAY_API is not set")
 
 
-def test_scikit_learns_checks_pass_in_float32_except_for_the_order_of_rows():
-    # The same rows in another order are rounded differently, by more than the tolerance of 1e-9.
-    allowed = {"check_methods_sample_order_invariance": "float32 has an epsilon of 1e-7"}
+@pytest.mark.parametrize("dtype", ALLOWED)
+def test_scikit_learns_checks_pass(dtype):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        results = check_estimator(
-            VGG7Classifier(**SMALL), expected_failed_checks=allowed, on_fail=None, on_skip=None
-        )
-    failed = {row["check_name"]: str(row["exception"]) for row in results if row["status"] == "failed"}
-    assert not failed
-    assert len(results) > 50
+        classifier = VGG7Classifier(dtype=dtype, **SMALL)
+        results = check_estimator(classifier, on_fail=None, on_skip=None)
+    failed = {row["check_name"]: row["exception"] for row in results if row["status"] == "failed"}
+    assert failed.keys() <= ALLOWED[dtype], failed
+    passed = [row for row in results if row["status"] == "passed"]
+    others = [str(row["exception"]) for row in results if row["status"] == "skipped"]
+    assert all(reason.startswith(NEED_MORE) for reason in others), others
+    assert len(passed) > 50
 
 
 def test_cross_validation_on_digits():
@@ -65,16 +66,17 @@ def test_cross_validation_on_digits():
 def test_without_weights_it_is_the_training_of_fit():
     classifier = quick(augment=True).fit(X, Y)
     model = VGG7(VGG7Config(8, 10, SMALL["channels"], hidden=SMALL["hidden"]), seed=classifier.model_.seed)
-    history = model.fit(X.reshape(-1, 8, 8) / 16, Y, epochs=2)
+    history = model.fit(X.reshape(-1, 8, 8) / 16, Y, epochs=2, augmentation="strong")
     assert all(np.array_equal(model.params[name], p) for name, p in classifier.model_.params.items())
     assert classifier.loss_curve_ == [row.train_loss for row in history.epochs]
     assert np.array_equal(classifier.predict(X), model.predict(X.reshape(-1, 8, 8) / 16))
 
 
-def test_the_defaults_are_those_of_the_training():
+def test_the_defaults_are_those_of_the_training_but_for_the_augmentation():
     signature = inspect.signature(VGG7Classifier).parameters
     defaults = {field.name: field.default for field in fields(TrainingConfig)}
-    assert {name: signature[name].default for name in SETTINGS} == {name: defaults[name] for name in SETTINGS}
+    different = {name for name in SETTINGS if signature[name].default != defaults[name]}
+    assert different == {"augmentation"}
     assert signature["preset"].default == "vgg7"
 
 
@@ -106,9 +108,7 @@ def test_weights_decide_between_contradicting_labels():
 
 def test_zeros_with_a_sign_are_equal_numbers():
     rows, labels, weights = distinct(np.array([[0.0], [-0.0], [1.0]]), np.zeros(3, int), np.ones(3))
-    assert rows.ravel().tolist() == [0, 1]
-    assert labels.tolist() == [0, 0]
-    assert weights.tolist() == [2, 1]
+    assert sorted(zip(rows.ravel(), labels, weights, strict=True)) == [(0, 0, 2), (1, 0, 1)]
 
 
 # Inputs.
@@ -374,7 +374,7 @@ def test_a_training_that_has_not_learned_is_a_convergence_warning():
         quick(lr_conv=0.0, lr_fc=0.0, epochs=1).fit(X, Y)
 
 
-def test_names_of_features_pass_through_a_pipeline_with_set_output():
-    # set_output asks for pandas or polars; without them, "default" must change nothing.
+def test_a_pipeline_with_set_output_trains_the_same():
+    # A classifier has no output to set; the other steps of its pipeline may have one.
     pipeline = make_pipeline(FunctionTransformer(), quick()).set_output(transform="default")
     assert same(pipeline.fit(X, Y)[-1], quick().fit(X, Y))
