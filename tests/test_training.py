@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -102,7 +103,8 @@ def test_a_resumed_training_ends_with_the_same_bytes(tmp_path):
     assert numpy_vgg7("train", *settings, "--out", tmp_path / "whole").code == 0
     broken = tmp_path / "broken"
     command = [sys.executable, "-m", "numpy_vgg7", "train", *settings, "--out", str(broken)]
-    child = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # ignored in a shell's background
+    child = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, preexec_fn=listen)
     deadline = time.monotonic() + 60
     while not (broken / "metrics.csv").exists() and time.monotonic() < deadline:
         time.sleep(0.005)

@@ -15,10 +15,10 @@ from numpy_vgg7.weights.npz import read_npz, write_npz
 from numpy_vgg7.weights.onnx.file import read_onnx, write_onnx
 from numpy_vgg7.weights.pytorch import read_pt
 from numpy_vgg7.weights.record import KEY, check_tensors, describe, verify
-from numpy_vgg7.weights.safetensors_file import read_safetensors, write_safetensors
+from numpy_vgg7.weights.safetensors_file import is_safetensors, read_safetensors, write_safetensors
 from numpy_vgg7.weights.tensors import Tensors
 
-__all__ = ["READERS", "WRITERS", "by_suffix", "load", "read_safetensors", "save", "write_safetensors"]
+__all__ = ["WRITERS", "by_suffix", "load", "read_safetensors", "reader", "save", "write_safetensors"]
 
 Format = TypeVar("Format")
 Reader = Callable[[Path], tuple[Any, str | None]]
@@ -46,12 +46,19 @@ def load(path: Path) -> VGG7:
 
     Raises WeightsError, or MissingDependencyError where .onnx finds no package onnx.
     """
-    tensors, metadata = by_suffix(path, READERS)(path)
+    tensors, metadata = reader(path)(path)
     if metadata is None:
         expected = f"the metadata key {KEY} with configuration, checksums and probe"
         fix = f"convert it first: numpy-vgg7 import {path} OUT.safetensors"
         raise WeightsError(str(path), expected, "none", fix)
     return VGG7.from_params(verify(metadata, tensors, str(path)), tensors)
+
+
+def reader(path: Path) -> Reader:
+    """The reader for the suffix of a file. A safetensors file may have any other suffix, too."""
+    return (
+        read_safetensors if path.suffix not in READERS and is_safetensors(path) else by_suffix(path, READERS)
+    )
 
 
 def by_suffix(path: Path, table: dict[str, Format]) -> Format:

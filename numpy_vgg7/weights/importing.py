@@ -10,7 +10,7 @@ from numpy_vgg7.errors import ConfigError, WeightsError
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.weights.chain import Described
 from numpy_vgg7.weights.features import require_vgg7
-from numpy_vgg7.weights.formats import READERS, by_suffix
+from numpy_vgg7.weights.formats import reader
 from numpy_vgg7.weights.infer import infer_config
 from numpy_vgg7.weights.layouts import FLATTENS, LAYOUTS, to_chw, to_pytorch
 from numpy_vgg7.weights.names import normalise
@@ -66,7 +66,7 @@ def import_weights(path: Path, origin: Origin | None = None) -> Imported:
     """
     said = Origin() if origin is None else origin
     source = str(path)
-    tree, metadata = by_suffix(path, READERS)(path)
+    tree, metadata = reader(path)(path)
     if metadata is not None:
         return _own(tree, metadata, said, source)
     described = tree if isinstance(tree, Described) else None

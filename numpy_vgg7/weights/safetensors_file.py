@@ -1,5 +1,6 @@
 """Weights as safetensors files."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,15 @@ def read_safetensors(path: Path) -> tuple[Tensors, str | None]:
         flat = np.frombuffer(entry["data"], DTYPES[entry["dtype"]])
         tensors[name] = flat.reshape(entry["shape"])
     return tensors, metadata.get(KEY)
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins with a length of eight bytes and a JSON object."""
+    try:
+        with path.open("rb") if path.is_file() else BytesIO() as file:
+            return file.read(9)[8:] == b"{"
+    except OSError:
+        return False
 
 
 def write_safetensors(path: Path, tensors: Tensors, metadata: str) -> None:

@@ -79,10 +79,12 @@ def settings(name: str, applies: Callable[[BlockUpdate], bool], **changes: Any) 
 
     def make(original: Any) -> Any:
         def make_step(self: BlockUpdate) -> None:
-            right = self.sgd
-            self.sgd = replace(right, **changes) if applies(self) else right
+            right = self.sgd, self.decay
+            if applies(self):
+                self.sgd = replace(self.sgd, **changes)
+                self.decay = self.sgd.decay(self.parameter)
             original(self)
-            self.sgd = right
+            self.sgd, self.decay = right
 
         return make_step
 
