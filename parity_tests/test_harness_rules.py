@@ -299,6 +299,7 @@ def test_a_report_passes_if_nothing_failed():
         {"culprits": (Culprit("weights", "conv1.weight", "differs"),)},
         {"rounding": (Rounding("conv1", 1.0, 1e-7),)},
         {"bounds": {"conv1": 1.1}},
+        {"bounds": {"conv1": np.nan}},
         {"complex_steps": (Checked("conv1", 1.0),)},
         {"definition": FAILED},
     ],
