@@ -60,6 +60,11 @@ def test_batches_are_single_images_and_several_uneven_shards(splits):
     assert max(len(size) for size in sizes) >= 3
 
 
+def test_a_single_thread_has_several_shards(splits):
+    of_one = [seen for case, seen in splits if case.threads == 1]
+    assert max(len(size) for seen in of_one for split in seen.values() for size in split) > 1
+
+
 def test_products_of_every_kind_are_cut_into_blocks_on_any_processor():
     cut = defaultdict(set)
     for case in checks._engine_cases(SUITE):
