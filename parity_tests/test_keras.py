@@ -14,14 +14,14 @@ import keras_ref  # isort: skip  (before Keras, whose backend it sets)
 import keras
 from keras import layers
 
-from numpy_vgg7 import VGG7Config, VGG7Error
+from numpy_vgg7 import VGG7Error
 from numpy_vgg7.cli.options import writers
-from numpy_vgg7.config import PRESETS
 from numpy_vgg7.data import load, split
 from numpy_vgg7.parity.case import random_model
 from numpy_vgg7.weights import Origin, import_weights, save
 from numpy_vgg7.weights.check import check
 from numpy_vgg7.weights.probe import read_probe
+from parity_tests.configurations import CONFIGS
 from tests.commands import numpy_vgg7
 
 # A warning of NumPy's about what Keras' own variables do on PyTorch.
@@ -113,13 +113,6 @@ def test_a_keras_file_says_its_layers(files):
 def test_weights_alone_need_the_layout(files):
     with pytest.raises(VGG7Error, match="--layout keras"):
         import_weights(files / "w.weights.h5")
-
-
-GROUPED = VGG7Config(
-    image_size=12, channels=(2, 4, 4, 6), groups=(1, 2, 4, 2), hidden=(5, 7), classes=3,
-    activations=("relu", "tanh", "arctan", "identity", "relu", "arctan", "tanh"),
-)  # fmt: skip
-CONFIGS = {name: VGG7Config.preset(name, image_size=8) for name in PRESETS} | {"grouped": GROUPED}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -10,9 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from numpy_vgg7 import VGG7, VGG7Config
+from numpy_vgg7 import VGG7
 from numpy_vgg7.cli.options import onnx_programs
-from numpy_vgg7.config import PRESETS
 from numpy_vgg7.parity.case import Case, random_case, random_model
 from numpy_vgg7.parity.compare import Comparison, TensorResult
 from numpy_vgg7.parity.forward import (
@@ -25,16 +24,12 @@ from numpy_vgg7.parity.forward import (
 from numpy_vgg7.parity.run import Report
 from numpy_vgg7.weights import import_weights, save
 from onnx_ref import PROGRAMS
+from parity_tests.configurations import CONFIGS
 from parity_tests.test_interchange import Stock
 from tests.commands import numpy_vgg7
 from torch_ref import to_torch
 
 BATCH = torch.rand(2, 1, 8, 8, dtype=torch.float32)
-GROUPED = VGG7Config(
-    image_size=12, channels=(2, 4, 4, 6), groups=(1, 2, 4, 2), hidden=(5, 7), classes=3,
-    activations=("relu", "tanh", "arctan", "identity", "relu", "arctan", "tanh"),
-)  # fmt: skip
-CONFIGS = {name: VGG7Config.preset(name, image_size=8) for name in PRESETS} | {"grouped": GROUPED}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -14,7 +14,8 @@ ELEMENT64_FLOOR = 1e-4  # of the largest element; below it, rounding of larger t
 # float64, one layer alone on the reference's input and upstream gradient: up to 2e-15.
 LOCAL64 = 1e-13
 
-# Softmax rows and elementwise functions of extreme values, in units of the last place of the result.
+# Softmax and elementwise functions at extreme inputs: how many ulps (units in the last place) of the result
+# they may be off.
 ULPS = 4
 
 # Complex step against backpropagation, of the largest entry or of the gradient's norm: up to 4e-14.
