@@ -16,7 +16,7 @@ from numpy_vgg7.parity.candidate import read_candidate
 from numpy_vgg7.parity.case import Case, random_case, random_model
 from numpy_vgg7.parity.html import as_html
 from numpy_vgg7.parity.judge import check
-from numpy_vgg7.parity.mutants import CATALOGUE, Mutant
+from numpy_vgg7.parity.mutants import CATALOGUE, NETWORK, Mutant
 from numpy_vgg7.parity.prove import CONTROL_SEEDS, control, needed, prove
 from numpy_vgg7.parity.run import Report
 from numpy_vgg7.parity.run import run as run_case
@@ -102,25 +102,29 @@ def prove_(
     Then check the unchanged network with many seeds, as a control. Exit code 4 if a bug is not detected,
     fewer than 90 % are located correctly, or the control fails.
 
-    With --tests, show which of the bugs your own tests catch. This executes FILE. The functions take no
-    arguments, and must pass without a bug. Exit code 0, however many are caught; PyTorch is not needed.
+    With --tests, show which of the bugs in the network your own tests catch. This executes FILE. The
+    functions take no arguments, and must pass without a bug. Exit code 0, however many are caught; PyTorch
+    is not needed.
     """
-    chosen = [mutant for mutant in CATALOGUE if (only or "").lower() in mutant.name.lower()]
+    known = NETWORK if tests else CATALOGUE
+    chosen = [mutant for mutant in known if (only or "").lower() in mutant.name.lower()]
     if not chosen:
-        names = "; ".join(mutant.name for mutant in CATALOGUE)
+        names = "; ".join(mutant.name for mutant in known)
         raise typer.BadParameter(f"no bug has that in its name; there are: {names}", param_hint="--only")
     if tests:
         _prove_tests(tests, own_tests.applicable(chosen), time_limit, as_json)
         return
     with options.pytorch("parity prove"):
-        from torch_ref.trace import trace as reference
+        from torch_ref.trace import trace
+        from torch_ref.training import train_batches
 
+    references = trace, train_batches
     seeds = 0 if only else seeds
     watched = {"console": messages, "disable": not messages.is_terminal}
     with options.threads(None, 1):
-        verdicts = list(track(prove(reference, chosen), "bugs", total=len(chosen), **watched))  # type: ignore[arg-type]
+        verdicts = list(track(prove(references, chosen), "bugs", total=len(chosen), **watched))  # type: ignore[arg-type]
         failures = []
-        for found in track(control(reference, seeds), "control", total=seeds, **watched):  # type: ignore[arg-type]
+        for found in track(control(references, seeds), "control", total=seeds, **watched):  # type: ignore[arg-type]
             failures += found
     located = sum(verdict.blamed_right for verdict in verdicts)
     if as_json:
