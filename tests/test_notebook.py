@@ -3,6 +3,7 @@
 import base64
 import importlib.util
 import io
+import re
 import runpy
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from numpy_vgg7 import network
 from tests.commands import ROOT
 
 BUILDER = runpy.run_path(str(ROOT / "scripts" / "notebook.py"))
@@ -109,6 +111,21 @@ def test_a_solution_gives_a_point_whatever_else_is_solved(exercise, unsolved):
     assert report.ok, report
     (printed,) = CELLS[f"{exercise}-solution"].outputs
     assert printed.text.startswith("PASS")
+
+
+def test_solutions_together_make_a_network_with_the_right_gradients_that_learns(unsolved, capsys):
+    names = dict(unsolved)
+    for exercise in EXERCISES:
+        exec(CELLS[f"{exercise}-solution"].source.replace("_solution", ""), names)
+    names["scores"] = dict.fromkeys(names["scores"], 1)
+    rng = np.random.default_rng(0)
+    names["layers"] = network.vgg7(image_size=8, channels=(2, 2, 3, 3), hidden=(12, 10))
+    names["batch"], names["truth"] = rng.uniform(size=(4, 1, 8, 8)), np.array([1, 0, 9, 4])
+    exec(CELLS["yours-code"].source, names)
+    printed = capsys.readouterr().out
+    assert "All 14 gradients of your network agree" in printed
+    first, *_, last = [float(loss) for loss in re.findall(r"loss (\d\.\d+)", printed)]
+    assert last < first, printed
 
 
 def test_the_install_cell_installs_from_the_repository_around_it_and_only_if_needed(monkeypatch, capsys):

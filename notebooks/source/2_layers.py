@@ -352,4 +352,5 @@ grade("8 SGD with momentum", check_sgd_step(sgd_momentum))
 # %% points-code
 for exercise, points in scores.items():
     print(f"{exercise:30} {points}")
-print(f"{'of ' + str(len(scores)):30} {sum(scores.values())}")
+total = f"all {len(scores)} exercises"
+print(f"{total:30} {sum(scores.values())}")

@@ -147,3 +147,77 @@ show(figure, caption)
 #
 # **Your turn.** With four times the learning rate, 0.2, is training four times as fast, and as smooth? And
 # with 1? Predict the curve, then change `lr` and run the cell.
+
+# %% [markdown] yours
+# And now with your own functions. These layers call them; the rest of the network stays as it is. When all
+# exercises are solved, the cell compares your gradients with those above, and trains with your update.
+
+
+# %% yours-code
+class YourConv2d(network.Conv2d):
+    def forward(self, params, x):
+        return conv2d(x, params["weight"], params["bias"])
+
+    def backward(self, params, x, out, d_out):
+        d_x, d_weight, d_bias = conv2d_backward(x, params["weight"], d_out)
+        return d_x, {"weight": d_weight, "bias": d_bias}
+
+
+class YourLinear(network.Linear):
+    def forward(self, params, x):
+        return linear(x, params["weight"], params["bias"])
+
+    def backward(self, params, x, out, d_out):
+        d_x, d_weight, d_bias = linear_backward(x, params["weight"], d_out)
+        return d_x, {"weight": d_weight, "bias": d_bias}
+
+
+class YourPool(network.AvgPool2d):
+    def forward(self, params, x):
+        return avg_pool2d(x)
+
+    def backward(self, params, x, out, d_out):
+        return avg_pool2d_backward(d_out), {}
+
+
+class YourActivation(network.Activation):
+    def forward(self, params, x):
+        return {"relu": relu, "tanh": tanh, "identity": np.copy}[self.function](x)
+
+    def backward(self, params, x, out, d_out):
+        slopes = {"relu": lambda: relu_backward(x, d_out), "tanh": lambda: tanh_backward(out, d_out)}
+        return slopes.get(self.function, d_out.copy)(), {}
+
+
+def your_loss_and_gradients(weights, images, labels):
+    tape = network.forward(your_layers, weights, images)
+    loss, probs = softmax_cross_entropy(tape[-1].out, labels)
+    _, gradients = network.backward(tape, weights, softmax_cross_entropy_backward(probs, labels))
+    return loss, gradients
+
+
+yours = {
+    network.Conv2d: YourConv2d,
+    network.Linear: YourLinear,
+    network.AvgPool2d: YourPool,
+    network.Activation: YourActivation,
+}
+your_layers = [yours.get(type(layer), type(layer))(**vars(layer)) for layer in layers]
+
+if all(scores.values()):
+    weights = network.initial_params(layers, seed=0, dtype="float64")
+    _, expected = network.loss_and_gradients(layers, weights, batch, truth)
+    _, gradients = your_loss_and_gradients(weights, batch, truth)
+    assert all(np.allclose(gradients[name], expected[name], rtol=0, atol=1e-12) for name in expected)
+    print(f"All {len(expected)} gradients of your network agree with those of the definition.")
+    velocity = {name: np.zeros_like(weight) for name, weight in weights.items()}
+    for step in range(1, 61):
+        value, gradients = your_loss_and_gradients(weights, batch, truth)
+        for name in weights:
+            weights[name], velocity[name] = sgd_momentum(
+                weights[name], gradients[name], velocity[name], lr=0.02, momentum=0.8
+            )
+        if step % 10 == 0:
+            print(f"step {step}: loss {value:.3f}")
+else:
+    print(f"Solve the exercises first: {sum(scores.values())} of {len(scores)} are solved.")
