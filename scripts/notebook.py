@@ -4,7 +4,8 @@
 
 The source is Python in the percent format, which editors show as cells: `# %% [kind] name` begins a cell, and
 the text of a markdown cell is in comments. An "exercise" is for a reader to complete, and the "check" behind
-it gives a point. Both have the metadata of nbgrader; the tag "solution" serves to remove solutions.
+it gives a point. Both have the metadata of nbgrader, as does a "locked" cell, which a submission cannot change.
+The tag "solution" serves to remove solutions.
 """
 
 import re
@@ -24,6 +25,7 @@ HEAD = re.compile(r"^# %% (?:\[(\w+)\] )?([\w-]+)\n", re.MULTILINE)
 GRADING: dict[str, dict[str, Any]] = {
     "exercise": {"solution": True, "grade": False, "locked": False},
     "check": {"solution": False, "grade": True, "locked": True, "points": 1},
+    "locked": {"solution": False, "grade": False, "locked": True},
 }
 
 

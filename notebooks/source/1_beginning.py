@@ -54,7 +54,7 @@ else:
     importlib.invalidate_caches()
     print("numpy-vgg7 was installed from the repository.")
 
-# %% setup
+# %% [locked] setup
 import base64
 import io
 import math
@@ -70,6 +70,14 @@ from numpy_vgg7.parity import check_layer, check_sgd_step
 
 BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#a0aec0"
 rng = np.random.default_rng(0)
+scores = {}
+
+
+def grade(exercise, report):
+    # Print what a check found. Return the points.
+    print(report)
+    scores[exercise] = int(report.ok)
+    return scores[exercise]
 
 
 def show(figure, caption):
@@ -150,17 +158,8 @@ print(f"{sum(p.size for p in params.values()):,} parameters in total")
 # **Your turn.** Correct it. Then make another mistake, for example `d_out * (1 + x**2)`, and read what the
 # check says.
 
+
 # %% example-code
-scores = {}
-
-
-def grade(exercise, report):
-    # Print what a check found. Return the points.
-    print(report)
-    scores[exercise] = int(report.ok)
-    return scores[exercise]
-
-
 def arctan(x):
     return np.arctan(x)
 
