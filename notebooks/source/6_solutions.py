@@ -1,4 +1,4 @@
-# %% [markdown] solutions
+# %% [markdown] [solution] solutions
 # ## 14. Solutions
 #
 # Any code that passes is right; these are short ones. Their names end in `_solution`, so that they do not
