@@ -64,6 +64,8 @@ def test_it_is_small_and_contains_neither_errors_nor_widgets_nor_paths_of_a_mach
     outputs = [output for cell in CODE for output in cell.outputs]
     assert {output.output_type for output in outputs} == {"stream", "display_data", "execute_result"}
     assert not [output for output in outputs if output.get("name") == "stderr"]
+    results = [cell.id for cell in CODE for output in cell.outputs if output.output_type == "execute_result"]
+    assert results == [f"{exercise}-check" for exercise in EXERCISES], "only points are shown without a print"
     kinds = {kind for output in outputs for kind in output.get("data", {})}
     assert kinds == {"image/png", "text/plain", "text/markdown"}
 

@@ -48,11 +48,8 @@ def examine(bug):
     print(f"--- {bug}")
     print(f"  {wrong} of {len(result.tensors)} tensors differ, the first is {result.first_divergence}")
     for culprit in culprits:
-        print(
-            textwrap.fill(
-                f"{culprit.place}: {culprit.diagnosis}", 100, initial_indent="  ", subsequent_indent="    "
-            )
-        )
+        words = f"{culprit.place}: {culprit.diagnosis}"
+        print(textwrap.indent(textwrap.fill(words, 96, subsequent_indent="  "), "  "))
     return found
 
 
@@ -124,4 +121,4 @@ show(figure, caption)
 
 # %% turn-3-code
 print(textwrap.fill("  |  ".join(catalogue), width=100), end="\n\n")
-examine("guided ReLU")
+found = examine("guided ReLU")
