@@ -9,7 +9,7 @@ from numpy_vgg7.blas import libraries
 
 PACKAGES = (
     "numpy-vgg7", "numpy", "safetensors", "scikit-learn", "threadpoolctl", "typer", "rich", "pillow",
-    "matplotlib", "torch", "onnx", "onnxruntime", "keras", "h5py",
+    "jinja2", "matplotlib", "torch", "onnx", "onnxruntime", "keras", "h5py",
 )  # fmt: skip
 
 
