@@ -1,0 +1,135 @@
+"""What a run folder, of this version or an earlier one, says about its training."""
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy_vgg7.data import Dataset
+from numpy_vgg7.errors import DataError, TrainingError, WeightsError
+from numpy_vgg7.model import VGG7
+from numpy_vgg7.training.loop import Epoch, State
+from numpy_vgg7.training.run_folder import RunConfig, RunFolder, read_config
+
+FIX = "give a folder that `train` created"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training: its settings and metrics, and as far as they can still be read, its weights and test set.
+
+    environment: the contents of env.json.
+    model: the best weights.
+    missing: one line for each part that could not be read.
+    """
+
+    name: str
+    config: RunConfig
+    history: tuple[Epoch, ...]
+    environment: Mapping[str, Any] | None
+    model: VGG7 | None
+    test: Dataset | None
+    missing: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> Epoch:
+        """The metrics of the epoch whose weights were kept."""
+        return self.history[State({}, {}, list(self.history)).best_epoch - 1]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """All settings by name, such as "training.epochs", as text."""
+        return flat(asdict(self.config))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the training has ended, and was not only interrupted."""
+        return State({}, {}, list(self.history)).is_over(self.config.training)
+
+    @property
+    def images_per_second(self) -> float:
+        """The mean speed of the training."""
+        return sum(row.images_per_second for row in self.history) / len(self.history)
+
+
+def read_run(path: Path, threads: int = 1) -> Run:
+    """Read a run folder. Raises TrainingError if its settings or metrics are missing or damaged.
+
+    Weights and data that cannot be read are named in `missing`.
+    """
+    folder = RunFolder(path)
+    config = read_config(path / "config.json", FIX)
+    history, missing = read_metrics(path), []
+    environment, model, test = None, None, None
+    try:
+        environment = read_environment(path)
+    except TrainingError as error:
+        missing.append(f"without the environment: {error}")
+    try:
+        model = VGG7.load(folder.best)
+        model.threads = threads
+    except WeightsError as error:
+        missing.append(f"without all that the weights show: {error}")
+    try:
+        test = config.split(config.load_data(config.model.classes, config.model.image_size)).test
+    except DataError as error:
+        missing.append(f"without all that the test images show: {error}")
+    name = path.resolve().name
+    return Run(name, config, history, environment, model, test, tuple(missing))
+
+
+def read_metrics(folder: Path) -> tuple[Epoch, ...]:
+    """The rows of metrics.csv. Raises TrainingError."""
+    path = folder / "metrics.csv"
+    if not path.exists():
+        fix = f"continue the training with: numpy-vgg7 train --resume {folder}"
+        raise TrainingError(str(path), "the metrics of at least one epoch", "no file", fix)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        history = tuple(
+            Epoch(int(row["epoch"]), *(float(row[name]) for name in Epoch._fields[1:])) for row in rows
+        )
+        if [row.epoch for row in history] != list(range(1, len(rows) + 1)) or not history:
+            raise ValueError("rows that are not those of epochs 1, 2, ...")
+        if not all(math.isfinite(row.train_loss) for row in history):
+            raise ValueError("a training loss that is not finite")
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        found = f"no column {error}" if isinstance(error, KeyError) else error
+        expected = f"the metrics of a training, with the columns {', '.join(Epoch._fields)}"
+        raise TrainingError(str(path), expected, found, "restore the file, or train again") from error
+    return history
+
+
+def read_environment(folder: Path) -> dict[str, Any]:
+    """The contents of env.json. Raises TrainingError."""
+    path = folder / "env.json"
+    try:
+        found = json.loads(path.read_bytes())
+        if not isinstance(found, dict):
+            raise ValueError(type(found).__name__)
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrainingError(str(path), "the env.json of a run folder", error, "restore it") from error
+    return found
+
+
+def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """A nested record as one of texts: {"a": {"b": (1, 2)}} is {"a.b": "1, 2"}."""
+    found: dict[str, str] = {}
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = _text(value)
+    return found
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value))
+    return "" if value is None else str(value)
