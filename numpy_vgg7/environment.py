@@ -46,7 +46,7 @@ def problems(found: dict[str, Any]) -> list[str]:
     if found["packages"]["torch"] is None:
         notes.append("PyTorch is not installed: `parity run` and .pt files need it (extra: torch)")
     if found["packages"]["matplotlib"] is None:
-        notes.append("matplotlib is not installed: `train` makes no plots (extra: plot)")
+        notes.append("matplotlib is not installed: `train` makes no plots and no report (extra: plot)")
     return notes
 
 

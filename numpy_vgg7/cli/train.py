@@ -16,6 +16,7 @@ from numpy_vgg7.data import Splits
 from numpy_vgg7.errors import ConfigError, TrainingError
 from numpy_vgg7.inputs import PLAIN
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.report.write import write_report
 from numpy_vgg7.training import loop
 from numpy_vgg7.training.config import PRESETS, TrainingConfig
 from numpy_vgg7.training.run_folder import RunConfig, RunFolder, free_folder, read_config
@@ -97,7 +98,7 @@ def train(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a network; write its weights, metrics and plots to a run folder."""
+    """Train a network; write its weights, metrics, plots and report to a run folder."""
     if resume:
         _refuse_settings(context)
         folder = RunFolder(resume)
@@ -187,7 +188,7 @@ def _train(
 def _score_and_plot(
     folder: RunFolder, threads: int, splits: Splits, state: loop.State, progress: TrainingProgress
 ) -> dict[str, loop.Score]:
-    """The scores of the best weights by part, and the plots."""
+    """The scores of the best weights by part; writes the plots and the report."""
     best = VGG7.load(folder.best)
     best.threads = threads
     scores = {
@@ -197,8 +198,10 @@ def _score_and_plot(
     if plots.available():
         progress.say("drawing plots")
         plots.write_plots(folder.plots, best, splits.test, state.history)
+        progress.say("writing the report")
+        write_report(folder.path, splits.test, threads)
     else:
-        progress.say("no plots: matplotlib is not installed (extra: plot)")
+        progress.say("no plots and no report: matplotlib is not installed (extra: plot)")
     return scores
 
 

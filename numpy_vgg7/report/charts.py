@@ -18,6 +18,7 @@ SERIES = (BLUE, ORANGE, "#2f855a", "#97266d", "#6b46c1", "#975a16", "#0987a0", "
 DASHES = ("solid", "dashed", "dotted")  # of the first eight runs of a comparison, of the next, of the next
 VARIABLES = {colour: f"series{index}" for index, colour in enumerate(SERIES)}
 VARIABLES |= {GREY: "soft", "#000000": "text", "#b0b0b0": "line"}  # the last two are matplotlib's own
+FEW = 10  # images of a bin, whose accuracy is noisy: its bar is pale
 WIDTH, HEIGHT = 4.6, 3.0  # inches
 
 
@@ -51,12 +52,15 @@ def reliability(scores: Scores) -> list[Chart]:
     width = 0.94 * (filled[0].high - filled[0].low)
     figure = new_figure(WIDTH, HEIGHT)
     axes = figure.subplots()
-    axes.bar(centres, [row.accuracy for row in filled], width, color=BLUE, label="accuracy")
+    for row, bar in zip(
+        filled, axes.bar(centres, [row.accuracy for row in filled], width, color=BLUE), strict=True
+    ):
+        bar.set_alpha(1 if row.images >= FEW else 0.35)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="perfectly calibrated")
     means = [row.confidence for row in filled], [row.accuracy for row in filled]
-    axes.plot(*means, color=ORANGE, marker="o", linestyle="", label="mean confidence")
+    axes.plot(*means, color=ORANGE, marker="o", linestyle="", clip_on=False, label="mean confidence")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy")
-    axes.legend(frameon=False, loc="upper left")
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
     words = f"Reliability diagram: expected calibration error {scores.calibration_error:.4f}. " + "; ".join(
         f"confidence {row.confidence:.2f}: accuracy {row.accuracy:.2f}" for row in filled
     )

@@ -55,15 +55,16 @@ class Run:
         return sum(row.images_per_second for row in self.history) / len(self.history)
 
 
-def read_run(path: Path, threads: int = 1) -> Run:
+def read_run(path: Path, threads: int = 1, test: Dataset | None = None) -> Run:
     """Read a run folder. Raises TrainingError if its settings or metrics are missing or damaged.
 
-    Weights and data that cannot be read are named in `missing`.
+    Weights, data and an environment that cannot be read are named in `missing`. With `test`, the test set,
+    the data are not read.
     """
     folder = RunFolder(path)
     config = read_config(path / "config.json", FIX)
     history, missing = read_metrics(path), []
-    environment, model, test = None, None, None
+    environment, model = None, None
     try:
         environment = read_environment(path)
     except TrainingError as error:
@@ -74,7 +75,7 @@ def read_run(path: Path, threads: int = 1) -> Run:
     except WeightsError as error:
         missing.append(f"without all that the weights show: {error}")
     try:
-        test = config.split(config.load_data(config.model.classes, config.model.image_size)).test
+        test = test or config.split(config.load_data(config.model.classes, config.model.image_size)).test
     except DataError as error:
         missing.append(f"without all that the test images show: {error}")
     name = path.resolve().name

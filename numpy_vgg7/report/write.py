@@ -7,24 +7,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpy_vgg7.data import Dataset
 from numpy_vgg7.files import write_text
 from numpy_vgg7.pages import render
 from numpy_vgg7.report import charts, images
-from numpy_vgg7.report.run import Run, flat
+from numpy_vgg7.report.run import Run, flat, read_run
 from numpy_vgg7.report.scores import Scores
 
 NAME = "report.html"  # in a run folder
 MAX_MISTAKES = 24
 MOST_LIKELY = 5  # classes
 TEST = ("data", "data_dir", "test_data")  # the settings that choose the test set
+SPACE = "\N{NO-BREAK SPACE}"
 SHOWN = 0  # the index in the test set of the image whose activations are shown
 
 
-def write_page(path: Path, run: Run) -> Scores | None:
-    """Write the report of a training, and return the scores of the test set. Raises OutputError."""
-    scores = scores_of(run)
-    write_text(path, page(run, scores))
-    return scores
+def write_report(path: Path, test: Dataset, threads: int) -> None:
+    """Write the report of the training in a run folder into it. `test` is its test set.
+
+    Raises TrainingError, OutputError.
+    """
+    run = read_run(path, threads, test)
+    write_text(path / NAME, page(run, scores_of(run)))
 
 
 def scores_of(run: Run) -> Scores | None:
@@ -43,8 +47,9 @@ def page(run: Run, scores: Scores | None) -> str:
         kernels=images.kernels(run.model) if run.model else None,
         scores=scores,
         test=_test_parts(run, scores),
+        few=charts.FEW,
         settings=_groups(run.settings),
-        environment=flat(run.environment or {}),
+        environment=_groups(flat(run.environment or {})),
     )
 
 
@@ -86,36 +91,34 @@ class Cell(NamedTuple):
     best: bool
 
 
+NOTHING = Cell("-", False)
+
+
 def score_table(runs: Sequence[Run], scores: Sequence[Scores | None]) -> dict[str, list[Cell]]:
     """The columns of scores, each with a cell for each run."""
-    found = [_test_figures(one) for one in scores]
+    bests = [run.best for run in runs]
     return {
-        "test accuracy, %": _column([row[0] for row in found], ".2f", max),
-        "test errors": _column([row[1] for row in found], ",", None),
-        "test loss": _column([row[2] for row in found], ".4f", min),
-        "calibration error, %": _column([row[3] for row in found], ".2f", min),
-        "validation accuracy, %": _column([100 * run.best.validation_accuracy for run in runs], ".2f", max),
-        "validation loss": _column([run.best.validation_loss for run in runs], ".4f", min),
-        "best epoch": _column([run.best.epoch for run in runs], ",", None),
-        "epochs": _column([len(run.history) for run in runs], ",", None),
-        "parameters": _column([parameters(run) for run in runs], ",", None),
-        "images/s": _column([run.images_per_second for run in runs], ",.0f", None),
+        "test accuracy": _column([getattr(one, "accuracy", None) for one in scores], "{:.2%}", max),
+        "test errors": _column([getattr(one, "errors", None) for one in scores], "{:,}"),
+        "test loss": _column([getattr(one, "loss", None) for one in scores], "{:.4f}", min),
+        "calibration error": _column(
+            [getattr(one, "calibration_error", None) for one in scores], "{:.2%}", min
+        ),
+        "validation accuracy": _column([best.validation_accuracy for best in bests], "{:.2%}", max),
+        "validation loss": _column([best.validation_loss for best in bests], "{:.4f}", min),
+        "best epoch": [Cell(f"{run.best.epoch}{SPACE}of{SPACE}{len(run.history)}", False) for run in runs],
+        "parameters": _column([parameters(run) for run in runs], "{:,}"),
+        "images/s": _column([run.images_per_second for run in runs], "{:,.0f}"),
     }
 
 
-def _test_figures(scores: Scores | None) -> Sequence[float | None]:
-    if scores is None:
-        return (None,) * 4
-    return 100 * scores.accuracy, scores.errors, scores.loss, 100 * scores.calibration_error
-
-
 def _column(
-    values: Sequence[float | None], style: str, choose: Callable[[Sequence[float]], float] | None
+    values: Sequence[float | None], style: str, choose: Callable[[list[float]], float] | None = None
 ) -> list[Cell]:
     known = [value for value in values if value is not None and math.isfinite(value)]
     best = choose(known) if known and choose else None
     return [
-        Cell(f"{value:{style}}" if value in known else "-", value is not None and value == best)
+        Cell(style.format(value).replace("%", f"{SPACE}%"), value == best) if value in known else NOTHING
         for value in values
     ]
 
@@ -132,7 +135,7 @@ def _groups(settings: dict[str, str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for name, value in settings.items():
         group, _, own = name.rpartition(".")
-        found.setdefault(group or "run", {})[own] = value
+        found.setdefault(group, {})[own] = value
     return found
 
 
