@@ -89,7 +89,7 @@ def draw_line(axes: "Axes", values: Sequence[float], **style: Any) -> None:
 def finish_curve(axes: "Axes", kind: str) -> None:
     """Label the axes of a loss or an accuracy over epochs."""
     axes.set(xlabel="epoch", ylabel=UNITS[kind])
-    axes.locator_params(axis="x", integer=True)
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     axes.grid(alpha=0.3)
     if kind == "loss":
         axes.set_yscale("log")

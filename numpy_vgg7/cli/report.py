@@ -21,7 +21,6 @@ def report(
             metavar="FILE",
         ),
     ] = None,
-    threads: options.Threads = 1,
     as_json: AsJson = False,
 ) -> None:
     """Write the report of a training as a self-contained HTML page, or compare several trainings.
@@ -34,7 +33,7 @@ def report(
     from numpy_vgg7.report import write
     from numpy_vgg7.report.run import read_run
 
-    runs = [read_run(folder, threads) for folder in folders]
+    runs = [read_run(folder) for folder in folders]
     for folder, run in zip(folders, runs, strict=True):
         for line in run.missing:
             options.print_note(f"{folder}: {line}")

@@ -199,7 +199,7 @@ def _score_and_plot(
         progress.say("drawing plots")
         plots.write_plots(folder.plots, best, splits.test, state.history)
         progress.say("writing the report")
-        write_report(folder.path, splits.test, threads)
+        write_report(folder.path, splits.test)
     else:
         progress.say("no plots and no report: matplotlib is not installed (extra: plot)")
     return scores

@@ -55,7 +55,7 @@ class Run:
         return sum(row.images_per_second for row in self.history) / len(self.history)
 
 
-def read_run(path: Path, threads: int = 1, test: Dataset | None = None) -> Run:
+def read_run(path: Path, test: Dataset | None = None) -> Run:
     """Read a run folder. Raises TrainingError if its settings or metrics are missing or damaged.
 
     Weights, data and an environment that cannot be read are named in `missing`. With `test`, the test set,
@@ -71,7 +71,6 @@ def read_run(path: Path, threads: int = 1, test: Dataset | None = None) -> Run:
         missing.append(f"without the environment: {error}")
     try:
         model = VGG7.load(folder.best)
-        model.threads = threads
     except WeightsError as error:
         missing.append(f"without all that the weights show: {error}")
     try:

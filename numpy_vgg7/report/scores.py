@@ -107,6 +107,13 @@ class Scores:
         counts = confusion_matrix(self.data.labels, self.predicted, labels=classes)
         return counts
 
+    @property
+    def most_confused(self) -> int:
+        """The largest number of images of one class that are taken for another."""
+        mistakes = self.confusion.copy()
+        np.fill_diagonal(mistakes, 0)
+        return int(mistakes.max())
+
     @cached_property
     def classes(self) -> list[ClassScore]:
         """The scores of each class."""

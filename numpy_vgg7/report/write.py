@@ -22,12 +22,12 @@ SPACE = "\N{NO-BREAK SPACE}"
 SHOWN = 0  # the index in the test set of the image whose activations are shown
 
 
-def write_report(path: Path, test: Dataset, threads: int) -> None:
+def write_report(path: Path, test: Dataset) -> None:
     """Write the report of the training in a run folder into it. `test` is its test set.
 
     Raises TrainingError, OutputError.
     """
-    run = read_run(path, threads, test)
+    run = read_run(path, test)
     write_text(path / NAME, page(run, scores_of(run)))
 
 
