@@ -92,7 +92,16 @@ def finish_curve(axes: "Axes", kind: str) -> None:
     axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     axes.grid(alpha=0.3)
     if kind == "loss":
-        axes.set_yscale("log")
+        use_log(axes)
+
+
+def use_log(axes: "Axes") -> None:
+    """A logarithmic y axis with plain numbers."""
+    from matplotlib.ticker import LogFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter())
 
 
 def cost(costs: Sequence[float], title: str) -> "Figure":

@@ -1,5 +1,6 @@
 """`numpy-vgg7 report`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,8 @@ def report(
     for folder, run in zip(folders, runs, strict=True):
         for line in run.missing:
             options.print_note(f"{folder}: {line}")
+    if len({run.name for run in runs}) < len(runs):  # folders of one name in several places
+        runs = [replace(run, name=str(folder)) for folder, run in zip(folders, runs, strict=True)]
     scores = [write.scores_of(run) for run in runs]
     if len(runs) == 1:
         path, page = out or folders[0] / write.NAME, write.page(runs[0], scores[0])

@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy_vgg7.data import Dataset
 from numpy_vgg7.errors import DataError, TrainingError, WeightsError
+from numpy_vgg7.files import require_file
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.training.loop import Epoch, State
 from numpy_vgg7.training.run_folder import RunConfig, RunFolder, read_config
@@ -61,58 +62,64 @@ def read_run(path: Path, test: Dataset | None = None) -> Run:
     Weights, data and an environment that cannot be read are named in `missing`. With `test`, the test set,
     the data are not read.
     """
-    folder = RunFolder(path)
-    config = read_config(path / "config.json", FIX)
-    history, missing = read_metrics(path), []
+    folder, config_path = RunFolder(path), path / "config.json"
+    require_file(config_path, TrainingError, "the settings of a run, which `train` writes")
+    config = read_config(config_path, FIX)
+    history, missing = read_metrics(path / "metrics.csv"), []
     environment, model = None, None
     try:
-        environment = read_environment(path)
+        environment = read_environment(path / "env.json")
     except TrainingError as error:
-        missing.append(f"without the environment: {error}")
+        missing.append(f"no environment: {error}")
     try:
         model = VGG7.load(folder.best)
     except WeightsError as error:
-        missing.append(f"without all that the weights show: {error}")
+        missing.append(f"no test scores, kernels or activations: {error}")
     try:
         test = test or config.split(config.load_data(config.model.classes, config.model.image_size)).test
     except DataError as error:
-        missing.append(f"without all that the test images show: {error}")
-    name = path.resolve().name
-    return Run(name, config, history, environment, model, test, tuple(missing))
+        missing.append(f"no test scores or activations: {error}")
+    return Run(path.resolve().name, config, history, environment, model, test, tuple(missing))
 
 
-def read_metrics(folder: Path) -> tuple[Epoch, ...]:
-    """The rows of metrics.csv. Raises TrainingError."""
-    path = folder / "metrics.csv"
+def read_metrics(path: Path) -> tuple[Epoch, ...]:
+    """The rows of a metrics.csv. Raises TrainingError."""
     if not path.exists():
-        fix = f"continue the training with: numpy-vgg7 train --resume {folder}"
-        raise TrainingError(str(path), "the metrics of at least one epoch", "no file", fix)
+        fix = f"continue the training with: numpy-vgg7 train --resume {path.parent}"
+        raise TrainingError(str(path), "the metrics of at least one epoch", "nothing there", fix)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
-        history = tuple(
-            Epoch(int(row["epoch"]), *(float(row[name]) for name in Epoch._fields[1:])) for row in rows
-        )
-        if [row.epoch for row in history] != list(range(1, len(rows) + 1)) or not history:
-            raise ValueError("rows that are not those of epochs 1, 2, ...")
-        if not all(math.isfinite(row.train_loss) for row in history):
-            raise ValueError("a training loss that is not finite")
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        found = f"no column {error}" if isinstance(error, KeyError) else error
-        expected = f"the metrics of a training, with the columns {', '.join(Epoch._fields)}"
-        raise TrainingError(str(path), expected, found, "restore the file, or train again") from error
+        history = tuple(_epoch(row, number) for number, row in enumerate(rows, start=1))
+        if not history:
+            raise ValueError("none")
+    except (OSError, ValueError, csv.Error) as error:
+        expected = "the metrics of epochs 1, 2, ... of a training"
+        raise TrainingError(str(path), expected, error, "restore the file, or train again") from error
     return history
 
 
-def read_environment(folder: Path) -> dict[str, Any]:
-    """The contents of env.json. Raises TrainingError."""
-    path = folder / "env.json"
+def _epoch(row: dict[str | Any, str | Any], number: int) -> Epoch:
+    """The row of an epoch. Raises ValueError."""
+    try:
+        epoch = Epoch(int(row["epoch"]), *(float(row[name]) for name in Epoch._fields[1:]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"no numbers for {', '.join(Epoch._fields)} in row {number}") from error
+    if epoch.epoch != number or not math.isfinite(epoch.train_loss):
+        raise ValueError(f"epoch {epoch.epoch} with the training loss {epoch.train_loss} in row {number}")
+    return epoch
+
+
+def read_environment(path: Path) -> dict[str, Any]:
+    """The contents of an env.json. Raises TrainingError."""
+    expected = "the versions that a run was trained with"
+    require_file(path, TrainingError, expected)
     try:
         found = json.loads(path.read_bytes())
         if not isinstance(found, dict):
             raise ValueError(type(found).__name__)
     except (OSError, ValueError, RecursionError) as error:
-        raise TrainingError(str(path), "the env.json of a run folder", error, "restore it") from error
+        raise TrainingError(str(path), expected, error, "restore the file") from error
     return found
 
 
