@@ -96,12 +96,16 @@ def finish_curve(axes: "Axes", kind: str) -> None:
 
 
 def use_log(axes: "Axes") -> None:
-    """A logarithmic y axis with plain numbers."""
+    """A logarithmic y axis with plain numbers, 0.01 instead of a power of ten."""
     from matplotlib.ticker import LogFormatter
 
+    class Plain(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""  # no text for ticks that would be too close
+
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(LogFormatter())
-    axes.yaxis.set_minor_formatter(LogFormatter())
+    axes.yaxis.set_major_formatter(Plain())
+    axes.yaxis.set_minor_formatter(Plain())
 
 
 def cost(costs: Sequence[float], title: str) -> "Figure":

@@ -22,7 +22,8 @@ VARIABLES |= {GREY: "soft", "#000000": "text", "#b0b0b0": "line"}  # the last tw
 FEW = 10  # images of a bin, whose accuracy is noisy: its bar is pale
 WIDTH, HEIGHT = 4.6, 3.0  # inches
 # Of the axes, in shares of the figure. A computed layout would take as long as the rest.
-MARGINS = {"left": 0.16, "right": 0.98, "bottom": 0.16, "top": 0.91}
+MARGINS = {"left": 0.16, "right": 0.965, "bottom": 0.15, "top": 0.98}
+LEGEND_ABOVE = {"top": 0.91}
 
 
 class Chart(NamedTuple):
@@ -53,7 +54,7 @@ def reliability(scores: Scores) -> list[Chart]:
     filled = [row for row in scores.calibration if row.images]
     centres = [(row.low + row.high) / 2 for row in filled]
     width = 0.94 * (filled[0].high - filled[0].low)
-    figure, axes = _axes()
+    figure, axes = _axes(**LEGEND_ABOVE)
     for row, bar in zip(
         filled, axes.bar(centres, [row.accuracy for row in filled], width, color=BLUE), strict=True
     ):
@@ -116,10 +117,10 @@ def compared(runs: Sequence[Run]) -> list[Chart]:
     return charts
 
 
-def _axes() -> "tuple[Figure, Axes]":
+def _axes(**margins: float) -> "tuple[Figure, Axes]":
     figure = new_figure(WIDTH, HEIGHT)
     figure.set_layout_engine("none")
-    axes = figure.subplots(gridspec_kw=MARGINS)
+    axes = figure.subplots(gridspec_kw=MARGINS | margins)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
