@@ -129,10 +129,8 @@ def test_a_page_has_both_schemes_and_a_form_for_narrow_screens(page):
     defined = Counter(re.findall(r"--(\w+): #", page))
     assert set(defined.values()) == {2}, f"{defined}: every colour is defined once for each scheme"
     assert set(re.findall(r"var\(--(\w+)\)", page)) - {"share"} <= defined.keys()
-    (svg,) = {
-        bool(re.search(r"(fill|stroke): #", svg)) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    }
-    assert not svg, "a colour of a chart does not follow the scheme"
+    for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        assert not re.search(r"(fill|stroke): #", svg), "a colour of a chart does not follow the scheme"
 
 
 def test_the_same_run_gives_the_same_bytes(trained, copy):
