@@ -16,7 +16,6 @@ from numpy_vgg7.data import Splits
 from numpy_vgg7.errors import ConfigError, TrainingError
 from numpy_vgg7.inputs import PLAIN
 from numpy_vgg7.model import VGG7
-from numpy_vgg7.report.write import write_report
 from numpy_vgg7.training import loop
 from numpy_vgg7.training.config import PRESETS, TrainingConfig
 from numpy_vgg7.training.run_folder import RunConfig, RunFolder, free_folder, read_config
@@ -196,6 +195,8 @@ def _score_and_plot(
         for part, images in splits._asdict().items()
     }
     if plots.available():
+        from numpy_vgg7.report.write import write_report
+
         progress.say("drawing plots")
         plots.write_plots(folder.plots, best, splits.test, state.history)
         progress.say("writing the report")
