@@ -9,7 +9,7 @@ from numpy_vgg7.blas import libraries
 
 PACKAGES = (
     "numpy-vgg7", "numpy", "safetensors", "scikit-learn", "threadpoolctl", "typer", "rich", "pillow",
-    "matplotlib", "torch", "onnx", "onnxruntime", "keras", "h5py",
+    "jinja2", "matplotlib", "torch", "onnx", "onnxruntime", "keras", "h5py",
 )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def problems(found: dict[str, Any]) -> list[str]:
     if found["packages"]["torch"] is None:
         notes.append("PyTorch is not installed: `parity run` and .pt files need it (extra: torch)")
     if found["packages"]["matplotlib"] is None:
-        notes.append("matplotlib is not installed: `train` makes no plots (extra: plot)")
+        notes.append("matplotlib is not installed: `train` makes no plots and no report (extra: plot)")
     return notes
 
 

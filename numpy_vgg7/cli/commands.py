@@ -13,6 +13,7 @@ from numpy_vgg7.cli.exercise import exercise
 from numpy_vgg7.cli.options import AsJson, Data, Weights, print_json, screen
 from numpy_vgg7.cli.parity import parity
 from numpy_vgg7.cli.predict import predict
+from numpy_vgg7.cli.report import report
 from numpy_vgg7.cli.train import train
 from numpy_vgg7.cli.weights import export, import_
 
@@ -80,6 +81,7 @@ def evaluate(
 
 
 app.command()(predict)
+app.command()(report)
 
 
 @app.command()

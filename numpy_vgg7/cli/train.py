@@ -97,7 +97,7 @@ def train(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a network; write its weights, metrics and plots to a run folder."""
+    """Train a network; write its weights, metrics, plots and report to a run folder."""
     if resume:
         _refuse_settings(context)
         folder = RunFolder(resume)
@@ -187,7 +187,7 @@ def _train(
 def _score_and_plot(
     folder: RunFolder, threads: int, splits: Splits, state: loop.State, progress: TrainingProgress
 ) -> dict[str, loop.Score]:
-    """The scores of the best weights by part, and the plots."""
+    """The scores of the best weights by part; writes the plots and the report."""
     best = VGG7.load(folder.best)
     best.threads = threads
     scores = {
@@ -195,10 +195,14 @@ def _score_and_plot(
         for part, images in splits._asdict().items()
     }
     if plots.available():
+        from numpy_vgg7.report.write import write_report
+
         progress.say("drawing plots")
         plots.write_plots(folder.plots, best, splits.test, state.history)
+        progress.say("writing the report")
+        write_report(folder.path, splits.test)
     else:
-        progress.say("no plots: matplotlib is not installed (extra: plot)")
+        progress.say("no plots and no report: matplotlib is not installed (extra: plot)")
     return scores
 
 
