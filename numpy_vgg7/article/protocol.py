@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from numpy_vgg7.article import EPOCHS, SEED
 from numpy_vgg7.article.summation import ArticleVGG7
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.data.dataset import Dataset
@@ -25,7 +26,6 @@ from numpy_vgg7.model import VGG7
 from numpy_vgg7.optim import SGD
 from numpy_vgg7.parity.mutants import CATALOGUE
 
-SEED, EPOCHS = 5678, 150
 TEST_IMAGES, TRAINING_IMAGES = 50, 600  # the first of the shuffled file, and those that follow
 ARTICLE_SGD = SGD(lr_conv=0.0001, lr_fc=0.01)
 STEP_COSTS = 200

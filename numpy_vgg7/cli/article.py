@@ -6,23 +6,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
-from numpy_vgg7 import plots
-from numpy_vgg7.article.protocol import BACKPROPS, EPOCHS, SEED, prepare, read_data, train
-from numpy_vgg7.article.tuned import TUNED_PRESETS, train_tuned
+from numpy_vgg7.article import EPOCHS, SEED
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
-from numpy_vgg7.data.mnist import read_t10k
 
 
 def article(
     context: typer.Context,
     preset: Annotated[
         str | None,
-        typer.Option(help=f"Instead, train well on the same 600 images: {', '.join(TUNED_PRESETS)}."),
+        typer.Option(
+            help="Instead, train well on the same 600 images: article-tuned, article-tuned-augmented or vgg7-600."
+        ),
     ] = None,
-    backprop: Annotated[str, typer.Option(help=f"Which gradient: {', '.join(BACKPROPS)}.")] = "true",
+    backprop: Annotated[str, typer.Option(help="Which gradient: true, published or broken.")] = "true",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the 600 training images.")] = EPOCHS,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the shuffle and the initial weights.")] = SEED,
     data_dir: Annotated[
@@ -38,6 +36,9 @@ def article(
     With --preset, train a network well on the article's 600 images. It is scored on unused images that
     played no part in choosing the preset.
     """
+    from numpy_vgg7 import plots
+    from numpy_vgg7.article.protocol import BACKPROPS, prepare, read_data, train
+
     if preset:
         for name, flag in (("backprop", "--backprop"), ("epochs", "--epochs"), ("plot_dir", "--plots")):
             if options.given(context, name):
@@ -92,6 +93,9 @@ def article(
 
 
 def _tuned(preset: str, seed: int, data_dir: Path, as_json: bool) -> None:
+    from numpy_vgg7.article.tuned import TUNED_PRESETS, train_tuned
+    from numpy_vgg7.data.mnist import read_t10k
+
     epochs = TUNED_PRESETS[preset].training.epochs if preset in TUNED_PRESETS else 0
     with options.threads(None, 1), _progress("loss", epochs) as progress:
         outcome = train_tuned(read_t10k(data_dir), preset, seed, progress)
@@ -109,6 +113,8 @@ def _tuned(preset: str, seed: int, data_dir: Path, as_json: bool) -> None:
 @contextmanager
 def _progress(quantity: str, epochs: int) -> Iterator[Callable[[int, float], None]]:
     """A progress bar on a terminal; gives the function that reports an epoch and its cost or loss."""
+    from rich.progress import Progress
+
     with Progress(console=messages, disable=not messages.is_terminal, transient=True) as bar:
         task = bar.add_task("epochs", total=epochs)
         yield lambda epoch, value: bar.update(

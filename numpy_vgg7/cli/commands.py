@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.article import article
@@ -90,6 +89,8 @@ def inspect(
     """Verify a weights file and list its tensors and configuration."""
     import hashlib
     import json
+
+    from rich.table import Table
 
     model = options.read_weights(file)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()

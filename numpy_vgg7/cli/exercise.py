@@ -8,9 +8,6 @@ import typer
 
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, messages, print_json
-from numpy_vgg7.exercise.verdict import HINTS
-from numpy_vgg7.exercise.verdict import check as check_exercise
-from numpy_vgg7.exercise.write import new as new_exercise
 
 NOT_MENDED = 4
 
@@ -31,6 +28,8 @@ def new(
 
     --hint sets what the test tells when it fails.
     """
+    from numpy_vgg7.exercise.write import new as new_exercise
+
     _require(hint)
     for path in new_exercise(folder, seed, hint):
         print(f"wrote {path}")
@@ -48,6 +47,8 @@ def check(
 
     Exit code 0 if it is, 4 if it is not, 3 if it cannot be executed.
     """
+    from numpy_vgg7.exercise.verdict import check as check_exercise
+
     _require(hint)
     verdict = check_exercise(folder)
     if as_json:
@@ -62,5 +63,7 @@ def check(
 
 
 def _require(hint: str) -> None:
+    from numpy_vgg7.exercise.verdict import HINTS
+
     if hint not in HINTS:
         raise typer.BadParameter(f"choose {', '.join(HINTS[:-1])} or {HINTS[-1]}", param_hint="--hint")

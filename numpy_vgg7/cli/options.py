@@ -1,22 +1,23 @@
 """Options, output and optional dependencies shared by several commands."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
-from numpy_vgg7 import plots
-from numpy_vgg7.data import Dataset, Encoding
 from numpy_vgg7.errors import MissingDependencyError
-from numpy_vgg7.model import VGG7
 
 if TYPE_CHECKING:
+    from numpy_vgg7.data import Dataset, Encoding
+    from numpy_vgg7.model import VGG7
     from numpy_vgg7.parity.forward import ForwardReference
     from numpy_vgg7.weights import Origin
+
+Item = TypeVar("Item")
 
 screen = Console(highlight=False)  # results
 messages = Console(stderr=True, highlight=False)  # progress and notes
@@ -67,8 +68,10 @@ def encoding(
     invert: bool,
     classes: str | None = None,
     labels_from: int = 0,
-) -> Encoding:
+) -> "Encoding":
     """The options that tell how images and labels are encoded. Raises ConfigError."""
+    from numpy_vgg7.data import Encoding
+
     number: int | None = None
     names: tuple[str, ...] = ()
     if classes is not None and classes.strip().isdecimal():
@@ -83,10 +86,17 @@ def print_note(line: str) -> None:
     messages.print(line, soft_wrap=True, markup=False)
 
 
-def print_notes(data: Dataset) -> None:
+def print_notes(data: "Dataset") -> None:
     """Print what was assumed in reading a data set, and how its classes are numbered."""
     for note in data.notes:
         print_note(note)
+
+
+def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """Iterate over items, with a progress bar on a terminal."""
+    from rich.progress import track as track_rich
+
+    yield from track_rich(items, description, total, console=messages, disable=not messages.is_terminal)
 
 
 def given(context: typer.Context, name: str) -> bool:
@@ -101,7 +111,7 @@ def print_json(record: dict[str, Any]) -> None:
 
 
 @contextmanager
-def threads(model: VGG7 | None, count: int) -> Iterator[None]:
+def threads(model: "VGG7 | None", count: int) -> Iterator[None]:
     """Give `model` its threads, and the BLAS one for each of them."""
     from threadpoolctl import threadpool_limits
 
@@ -148,6 +158,8 @@ def onnx_programs() -> "tuple[tuple[ForwardReference, ...], tuple[str, ...]]":
 
 def require_matplotlib(purpose: str) -> None:
     """Raise MissingDependencyError unless matplotlib is installed."""
+    from numpy_vgg7 import plots
+
     if not plots.available():
         fix = "install it: pip install 'numpy-vgg7[plot]'"
         raise MissingDependencyError(purpose, "matplotlib", "no package matplotlib", fix)
@@ -173,7 +185,7 @@ def writers(path: Path) -> dict[str, Any]:
     return writers
 
 
-def read_weights(path: Path, origin: "Origin | None" = None) -> VGG7:
+def read_weights(path: Path, origin: "Origin | None" = None) -> "VGG7":
     """Read weights of any format, and print the steps and the assumptions. Raises WeightsError."""
     from numpy_vgg7.weights import import_weights
 

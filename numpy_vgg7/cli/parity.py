@@ -1,26 +1,19 @@
 """`numpy-vgg7 parity`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import track
 
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
-from numpy_vgg7.config import VGG7Config
-from numpy_vgg7.files import write_text
-from numpy_vgg7.model import VGG7
-from numpy_vgg7.parity import case_file, own_tests, report
-from numpy_vgg7.parity.candidate import read_candidate
-from numpy_vgg7.parity.case import Case, random_case, random_model
-from numpy_vgg7.parity.html import as_html
-from numpy_vgg7.parity.judge import check
-from numpy_vgg7.parity.mutants import CATALOGUE, Mutant
-from numpy_vgg7.parity.prove import CONTROL_SEEDS, control, needed, prove
-from numpy_vgg7.parity.run import Report
-from numpy_vgg7.parity.run import run as run_case
-from numpy_vgg7.parity.second import confusions, second_case, telling_batch_size
+from numpy_vgg7.cli.options import AsJson, messages, print_json, screen, track
+from numpy_vgg7.parity import CONTROL_SEEDS, TEST_SECONDS
+
+if TYPE_CHECKING:
+    from numpy_vgg7.config import VGG7Config
+    from numpy_vgg7.parity.case import Case
+    from numpy_vgg7.parity.mutants import Mutant
+    from numpy_vgg7.parity.run import Report
 
 MISMATCH = 4
 LOCATED = 0.9  # of all bugs
@@ -63,6 +56,10 @@ def run(
     complex steps. The definition of the network is compared as well; and, where they are installed, ONNX's
     reference evaluator and ONNX Runtime run the forward pass. Exit code 4 on a mismatch.
     """
+    from numpy_vgg7.model import VGG7
+    from numpy_vgg7.parity import report
+    from numpy_vgg7.parity.run import run as run_case
+
     with options.pytorch("parity run"):
         from torch_ref.trace import trace as reference
 
@@ -94,7 +91,7 @@ def prove_(
     time_limit: Annotated[
         float,
         typer.Option(min=0.1, help="With --tests: seconds for each bug, after which it counts as caught."),
-    ] = own_tests.SECONDS,
+    ] = TEST_SECONDS,
     as_json: AsJson = False,
 ) -> None:
     """Apply known bugs one by one, and show whether each is detected and located.
@@ -105,6 +102,10 @@ def prove_(
     With --tests, show which of the bugs your own tests catch. This executes FILE. The functions take no
     arguments, and must pass without a bug. Exit code 0, however many are caught; PyTorch is not needed.
     """
+    from numpy_vgg7.parity import own_tests, report
+    from numpy_vgg7.parity.mutants import CATALOGUE
+    from numpy_vgg7.parity.prove import control, needed, prove
+
     chosen = [mutant for mutant in CATALOGUE if (only or "").lower() in mutant.name.lower()]
     if not chosen:
         names = "; ".join(mutant.name for mutant in CATALOGUE)
@@ -116,11 +117,10 @@ def prove_(
         from torch_ref.trace import trace as reference
 
     seeds = 0 if only else seeds
-    watched = {"console": messages, "disable": not messages.is_terminal}
     with options.threads(None, 1):
-        verdicts = list(track(prove(reference, chosen), "bugs", total=len(chosen), **watched))  # type: ignore[arg-type]
+        verdicts = list(track(prove(reference, chosen), "bugs", len(chosen)))
         failures = []
-        for found in track(control(reference, seeds), "control", total=seeds, **watched):  # type: ignore[arg-type]
+        for found in track(control(reference, seeds), "control", seeds):
             failures += found
     located = sum(verdict.blamed_right for verdict in verdicts)
     if as_json:
@@ -141,11 +141,11 @@ def prove_(
         raise typer.Exit(MISMATCH)
 
 
-def _prove_tests(file: Path, mutants: list[Mutant], seconds: float, as_json: bool) -> None:
+def _prove_tests(file: Path, mutants: "list[Mutant]", seconds: float, as_json: bool) -> None:
+    from numpy_vgg7.parity import own_tests, report
+
     names = own_tests.names_of_tests(file, seconds)
-    running = own_tests.outcomes(file, mutants, seconds)
-    shown = not messages.is_terminal
-    found = list(track(running, "bugs", total=len(mutants), console=messages, disable=shown))
+    found = list(track(own_tests.outcomes(file, mutants, seconds), "bugs", len(mutants)))
     if as_json:
         print_json(report.own_tests_json(names, found))
         return
@@ -168,6 +168,9 @@ def case_(
     Then a second, small batch with parameters of its own, under the names "second/...": exact zeros before
     ReLU and logits of +-1000.
     """
+    from numpy_vgg7.parity import case_file
+    from numpy_vgg7.parity.second import second_case
+
     with options.pytorch("parity case"):
         from torch_ref.trace import trace as reference
 
@@ -189,8 +192,10 @@ def case_(
         messages.print(line, soft_wrap=True, markup=False)
 
 
-def _next_steps(file: Path, batch: int, config: VGG7Config) -> list[str]:
+def _next_steps(file: Path, batch: int, config: "VGG7Config") -> list[str]:
     """What to do with a case."""
+    from numpy_vgg7.parity.second import confusions
+
     mine = file.with_name("mine.safetensors")
     alike = confusions(batch, config.classes, config.image_size)
     notes = [f"note: with these sizes, {pair}" for pair in alike]
@@ -231,13 +236,22 @@ def check_(
 
     Exit code 4 on a mismatch.
     """
+    from numpy_vgg7.parity import case_file, report
+    from numpy_vgg7.parity.candidate import read_candidate
+    from numpy_vgg7.parity.judge import check
+
     candidate = read_candidate(file)
     known = case_file.read_case(case or case_file.find_case(file))
     found = check(known, candidate, partial, dtype, names, f"{file}: compared with the trace in the case")
     _show(found, report.check_json(found) if as_json else None, html, every)
 
 
-def _case(weights: Path | None, preset: str, image_size: int, batch_size: int | None, seed: int) -> Case:
+def _case(weights: Path | None, preset: str, image_size: int, batch_size: int | None, seed: int) -> "Case":
+    from numpy_vgg7.config import VGG7Config
+    from numpy_vgg7.model import VGG7
+    from numpy_vgg7.parity.case import random_case, random_model
+    from numpy_vgg7.parity.second import telling_batch_size
+
     if weights:
         trained = VGG7.load(weights)
         wide = {name: parameter.astype("float64") for name, parameter in trained.params.items()}
@@ -248,7 +262,11 @@ def _case(weights: Path | None, preset: str, image_size: int, batch_size: int | 
     return random_case(model, batch_size or telling_batch_size(config.classes, config.image_size), seed)
 
 
-def _show(found: Report, record: dict[str, object] | None, html: Path | None, every: bool = True) -> None:
+def _show(found: "Report", record: dict[str, object] | None, html: Path | None, every: bool = True) -> None:
+    from numpy_vgg7.files import write_text
+    from numpy_vgg7.parity import report
+    from numpy_vgg7.parity.html import as_html
+
     if html:
         write_text(html, as_html(found))
     if record is not None:

@@ -2,15 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from numpy_vgg7.cli import BAD_INPUT, options
 from numpy_vgg7.cli.options import AsJson, messages, print_json
 from numpy_vgg7.errors import VGG7Error
-from numpy_vgg7.functional import Array
 from numpy_vgg7.pictures import SUFFIXES
+
+if TYPE_CHECKING:
+    from numpy_vgg7.functional import Array
 
 
 def predict(

@@ -3,24 +3,23 @@
 import time
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from numpy_vgg7 import plots
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import AsJson, print_json, screen
-from numpy_vgg7.cli.progress import TrainingProgress
-from numpy_vgg7.config import VGG7Config
-from numpy_vgg7.data import Splits
 from numpy_vgg7.errors import ConfigError, TrainingError
-from numpy_vgg7.inputs import PLAIN
-from numpy_vgg7.model import VGG7
-from numpy_vgg7.training import loop
 from numpy_vgg7.training.config import PRESETS, TrainingConfig
-from numpy_vgg7.training.run_folder import RunConfig, RunFolder, free_folder, read_config
 
-DEFAULTS = TrainingConfig()
+if TYPE_CHECKING:
+    from numpy_vgg7.cli.progress import TrainingProgress
+    from numpy_vgg7.data import Splits
+    from numpy_vgg7.model import VGG7
+    from numpy_vgg7.training import loop
+    from numpy_vgg7.training.run_folder import RunConfig, RunFolder
+
+DEFAULTS = TrainingConfig  # the class has the defaults of its fields as attributes
 # Options with the names of fields of RunConfig, VGG7Config and TrainingConfig change these.
 LISTS: dict[str, type] = {"channels": int, "groups": int, "hidden": int, "activations": str}
 
@@ -98,6 +97,10 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a network; write its weights, metrics and plots to a run folder."""
+    from numpy_vgg7.cli.progress import TrainingProgress
+    from numpy_vgg7.training import loop
+    from numpy_vgg7.training.run_folder import RunFolder, free_folder
+
     if resume:
         _refuse_settings(context)
         folder = RunFolder(resume)
@@ -164,14 +167,16 @@ RECORD = (
 
 
 def _train(
-    model: VGG7,
-    splits: Splits,
+    model: "VGG7",
+    splits: "Splits",
     config: TrainingConfig,
-    state: loop.State,
-    folder: RunFolder,
-    progress: TrainingProgress,
+    state: "loop.State",
+    folder: "RunFolder",
+    progress: "TrainingProgress",
 ) -> float:
     """Train, write the results of every epoch, and return the seconds that it took."""
+    from numpy_vgg7.training import loop
+
     began = time.perf_counter()
     try:
         for after in loop.train(model, splits, config, state, progress):
@@ -185,9 +190,13 @@ def _train(
 
 
 def _score_and_plot(
-    folder: RunFolder, threads: int, splits: Splits, state: loop.State, progress: TrainingProgress
-) -> dict[str, loop.Score]:
+    folder: "RunFolder", threads: int, splits: "Splits", state: "loop.State", progress: "TrainingProgress"
+) -> "dict[str, loop.Score]":
     """The scores of the best weights by part, and the plots."""
+    from numpy_vgg7 import plots
+    from numpy_vgg7.model import VGG7
+    from numpy_vgg7.training import loop
+
     best = VGG7.load(folder.best)
     best.threads = threads
     scores = {
@@ -202,18 +211,22 @@ def _score_and_plot(
     return scores
 
 
-def run_config(context: typer.Context) -> RunConfig:
+def run_config(context: typer.Context) -> "RunConfig":
     """The settings of a run: those given as options, the others from --config, --settings and --preset.
 
     Raises ConfigError, TrainingError.
     """
+    from numpy_vgg7.config import VGG7Config
+    from numpy_vgg7.inputs import PLAIN
+    from numpy_vgg7.training.run_folder import RunConfig, read_config
+
     given = {name: value for name, value in context.params.items() if options.given(context, name)}
     given |= {name: _list(name, given[name], kind) for name, kind in LISTS.items() if name in given}
     if "config" in given:
         run = read_config(given["config"], "give --config the config.json of a run folder")
     else:
         network = VGG7Config.preset(context.params["preset"])
-        run = RunConfig(context.params["preset"], "digits", "float32", network, DEFAULTS)
+        run = RunConfig(context.params["preset"], "digits", "float32", network, TrainingConfig())
     network = VGG7Config.preset(given["preset"]) if "preset" in given else run.model
     training = TrainingConfig.preset(given["settings"]) if "settings" in given else run.training
     direct = ("preset", "data", "dtype", "test_data", "limit")

@@ -1,13 +1,15 @@
 """`numpy-vgg7 export` and `import`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.options import Weights
-from numpy_vgg7.config import VGG7Config
+
+if TYPE_CHECKING:
+    from numpy_vgg7.config import VGG7Config
 
 MISMATCH = 4
 
@@ -116,8 +118,9 @@ def import_(
 
 def _configuration(
     preset: str | None, config: Path | None, activations: str | None
-) -> tuple[VGG7Config | None, tuple[str, ...] | None]:
+) -> "tuple[VGG7Config | None, tuple[str, ...] | None]":
     """The configuration and the activations that the options give."""
+    from numpy_vgg7.config import VGG7Config
     from numpy_vgg7.files import read_text
 
     if sum(option is not None for option in (preset, config, activations)) > 1:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from numpy_vgg7.parity.layer.check import check_layer
     from numpy_vgg7.parity.layer.report import Finding, LayerReport
 
+CONTROL_SEEDS = 500  # of `prove`
+TEST_SECONDS = 60.0  # for one bug in `prove --tests`
+
 __all__ = ["Finding", "LayerReport", "check", "check_layer"]
 
 _HOMES = {

@@ -17,7 +17,6 @@ from numpy_vgg7.parity.checks import CHECKS, Finding, Referee, Suite
 from numpy_vgg7.parity.localise import Culprit
 from numpy_vgg7.parity.mutants import CATALOGUE, Mutant
 
-CONTROL_SEEDS = 500
 MAX_PROCESSES = 8  # of about 300 MB each
 
 T = TypeVar("T")

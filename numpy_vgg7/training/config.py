@@ -1,12 +1,13 @@
 """The settings of a training, and presets of them."""
 
 import math
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
-from numpy_vgg7.data.augmentation import AUGMENTATIONS
 from numpy_vgg7.errors import ConfigError
-from numpy_vgg7.optim import SCHEDULES, SGD
+
+if TYPE_CHECKING:
+    from numpy_vgg7.optim import SGD
 
 WHOLE = {"epochs": 1, "batch_size": 1, "seed": 0, "average": 0, "patience": 0}  # the lowest values
 NUMBERS = ("lr_conv", "lr_fc", "momentum", "weight_decay", "label_smoothing")  # at least 0
@@ -44,6 +45,10 @@ class TrainingConfig:
     patience: int = 0
 
     def __post_init__(self) -> None:
+        # Here, since the command line shows the default settings in its help, which must not load NumPy.
+        from numpy_vgg7.data.augmentation import AUGMENTATIONS
+        from numpy_vgg7.optim import SCHEDULES
+
         for name, lowest in WHOLE.items():
             value = getattr(self, name)
             if type(value) is not int or value < lowest:
@@ -77,10 +82,12 @@ class TrainingConfig:
         known = [field.name for field in fields(cls)]
         for key in changes.keys() - set(known):
             raise ConfigError("settings", f"some of {', '.join(known)}", key, "correct the name")
-        return replace(PRESETS[name], **changes)
+        return cls(**(PRESETS[name] | changes))
 
-    def sgd(self) -> SGD:
+    def sgd(self) -> "SGD":
         """The optimizer: SGD with momentum."""
+        from numpy_vgg7.optim import SGD
+
         nesterov = self.nesterov and self.momentum > 0
         return SGD(
             self.lr_conv,
@@ -98,11 +105,11 @@ def _is_number(value: object) -> bool:
 
 
 # `fast` and `best` are for MNIST; the default is for a few thousand small images.
-PRESETS: dict[str, TrainingConfig] = {
-    "default": TrainingConfig(),
-    "fast": TrainingConfig(epochs=2, batch_size=64, lr_conv=0.1, lr_fc=0.1, augment=False),
-    "best": TrainingConfig(
-        epochs=30, batch_size=64, lr_conv=0.1, lr_fc=0.1, augmentation="strong", label_smoothing=0.1,
-        decay_biases=False, average=5,
-    ),
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "fast": {"epochs": 2, "batch_size": 64, "lr_conv": 0.1, "lr_fc": 0.1, "augment": False},
+    "best": {
+        "epochs": 30, "batch_size": 64, "lr_conv": 0.1, "lr_fc": 0.1, "augmentation": "strong",
+        "label_smoothing": 0.1, "decay_biases": False, "average": 5,
+    },
 }  # fmt: skip
