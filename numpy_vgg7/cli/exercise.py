@@ -7,18 +7,19 @@ from typing import Annotated
 import typer
 
 from numpy_vgg7.cli import options
+from numpy_vgg7.cli.layout import Command, Group
 from numpy_vgg7.cli.options import AsJson, messages, print_json
 
 NOT_MENDED = 4
 
 exercise = typer.Typer(
-    help="Find the mistake that was put into a small network, and mend it.", no_args_is_help=True
+    help="Find the mistake that was put into a small network, and mend it.", no_args_is_help=True, rich_markup_mode=None, cls=Group
 )
 
 Level = Annotated[str, typer.Option(help="How much is told: none, place (where) or words (what is wrong).")]
 
 
-@exercise.command()
+@exercise.command(cls=Command)
 def new(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
     seed: options.Seed = 0,
@@ -37,7 +38,7 @@ def new(
     messages.print(line, soft_wrap=True, markup=False)
 
 
-@exercise.command()
+@exercise.command(cls=Command)
 def check(
     folder: Annotated[Path, typer.Argument(help="The folder of an exercise.", metavar="DIR")],
     hint: Level = "none",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from numpy_vgg7.cli import options
+from numpy_vgg7.cli.layout import Command, Group
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen, track
 from numpy_vgg7.parity import CONTROL_SEEDS, TEST_SECONDS
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 MISMATCH = 4
 LOCATED = 0.9  # of all bugs
 
-parity = typer.Typer(help="Compare this network, or your own, with PyTorch.", no_args_is_help=True)
+parity = typer.Typer(help="Compare this network, or your own, with PyTorch.", no_args_is_help=True, rich_markup_mode=None, cls=Group)
 
 Trained = Annotated[
     Path | None, typer.Argument(help="A trained model. Default: random weights.", metavar="WEIGHTS")
@@ -33,7 +34,7 @@ CaseBatchSize = Annotated[
 Html = Annotated[Path | None, typer.Option(help="Also write the report as an HTML page.")]
 
 
-@parity.command()
+@parity.command(cls=Command)
 def run(
     weights: Trained = None,
     preset: options.Preset = "vgg7",
@@ -76,7 +77,7 @@ def run(
     _show(found, report.as_json(found) if as_json else None, html)
 
 
-@parity.command("prove")
+@parity.command("prove", cls=Command)
 def prove_(
     only: Annotated[
         str | None, typer.Option(help="Only the bugs with this text in their name, without the control.")
@@ -154,7 +155,7 @@ def _prove_tests(file: Path, mutants: "list[Mutant]", seconds: float, as_json: b
         screen.print(line, soft_wrap=True, markup=False)
 
 
-@parity.command("case")
+@parity.command("case", cls=Command)
 def case_(
     file: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="FILE")],
     weights: Annotated[Path | None, typer.Option(help="A trained model. Default: random weights.")] = None,
@@ -212,7 +213,7 @@ def _next_steps(file: Path, batch: int, config: "VGG7Config") -> list[str]:
     ]
 
 
-@parity.command("check")
+@parity.command("check", cls=Command)
 def check_(
     file: Annotated[
         Path, typer.Argument(help="Your tensors: a .safetensors, .npz or .pt file.", metavar="FILE")
