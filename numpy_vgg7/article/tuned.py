@@ -15,6 +15,7 @@ from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.data.dataset import Dataset, Splits
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.suggestions import instead
 from numpy_vgg7.training import loop
 from numpy_vgg7.training.config import TrainingConfig
 
@@ -76,7 +77,7 @@ def train_tuned(
     epoch, from 1, and its mean loss in nats. Raises ConfigError, TrainingError.
     """
     if name not in TUNED_PRESETS:
-        raise ConfigError("preset", f"one of {', '.join(TUNED_PRESETS)}", name, "choose one")
+        raise ConfigError("preset", f"one of {', '.join(TUNED_PRESETS)}", name, instead(name, TUNED_PRESETS))
     started = time.perf_counter()
     preset = TUNED_PRESETS[name]
     split, _ = prepare(data)

@@ -17,7 +17,8 @@ def article(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Instead, train well on the same 600 images: article-tuned, article-tuned-augmented or vgg7-600."
+            help="Instead, train one of these well on the same 600 images: article-tuned, "
+            "article-tuned-augmented, vgg7-600."
         ),
     ] = None,
     backprop: Annotated[str, typer.Option(help="Which gradient: true, published or broken.")] = "true",
@@ -45,8 +46,7 @@ def article(
                 raise typer.BadParameter(f"cannot be combined with {flag}", param_hint="--preset")
         _tuned(preset, seed if options.given(context, "seed") else 0, data_dir, as_json)
         return
-    if backprop not in BACKPROPS:
-        raise typer.BadParameter(f"choose {', '.join(BACKPROPS)}", param_hint="--backprop")
+    options.require_one_of("--backprop", backprop, BACKPROPS)
     if plot_dir:
         options.require_matplotlib("article --plots")
     split, model = prepare(read_data(data_dir), seed)

@@ -83,8 +83,8 @@ def bench(
     from numpy_vgg7.plots import write_figure
 
     names = _names(peer) or ["none"]
-    if not set(names) <= set(CHOICES):
-        raise typer.BadParameter(f"choose from {', '.join(CHOICES)}", param_hint="--peer")
+    for name in names:
+        options.require_one_of("--peer", name, CHOICES)
     if plot:
         options.require_matplotlib("bench --plot")
     if profile and (scaling or names != ["none"]):

@@ -54,8 +54,8 @@ def evaluate(
     from numpy_vgg7.data import split as split_dataset
     from numpy_vgg7.training.loop import score
 
-    if split not in (None, "train", "validation", "test", "all"):
-        raise typer.BadParameter("choose train, validation, test or all", param_hint="--split")
+    if split:
+        options.require_one_of("--split", split, ("train", "validation", "test", "all"))
     model = options.read_weights(weights)
     encoding = options.encoding(pixel_max, mean, std, invert, classes, labels_from)
     size = model.config.image_size

@@ -13,7 +13,10 @@ from numpy_vgg7.cli.options import AsJson, messages, print_json
 NOT_MENDED = 4
 
 exercise = typer.Typer(
-    help="Find the mistake that was put into a small network, and mend it.", no_args_is_help=True, rich_markup_mode=None, cls=Group
+    help="Find the mistake that was put into a small network, and mend it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    cls=Group,
 )
 
 Level = Annotated[str, typer.Option(help="How much is told: none, place (where) or words (what is wrong).")]
@@ -29,9 +32,10 @@ def new(
 
     --hint sets what the test tells when it fails.
     """
+    from numpy_vgg7.exercise.verdict import HINTS
     from numpy_vgg7.exercise.write import new as new_exercise
 
-    _require(hint)
+    options.require_one_of("--hint", hint, HINTS)
     for path in new_exercise(folder, seed, hint):
         print(f"wrote {path}")
     line = f"next: mend {folder / 'network.py'}, then run numpy-vgg7 exercise check {folder}"
@@ -48,9 +52,10 @@ def check(
 
     Exit code 0 if it is, 4 if it is not, 3 if it cannot be executed.
     """
+    from numpy_vgg7.exercise.verdict import HINTS
     from numpy_vgg7.exercise.verdict import check as check_exercise
 
-    _require(hint)
+    options.require_one_of("--hint", hint, HINTS)
     verdict = check_exercise(folder)
     if as_json:
         kept = {"none": (), "place": ("place",), "words": ("place", "words")}[hint]
@@ -61,10 +66,3 @@ def check(
             print(line)
     if not verdict.mended:
         raise typer.Exit(NOT_MENDED)
-
-
-def _require(hint: str) -> None:
-    from numpy_vgg7.exercise.verdict import HINTS
-
-    if hint not in HINTS:
-        raise typer.BadParameter(f"choose {', '.join(HINTS[:-1])} or {HINTS[-1]}", param_hint="--hint")

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import typer
 from typer.core import TyperCommand, TyperGroup
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from numpy_vgg7.errors import MissingDependencyError
+from numpy_vgg7.suggestions import instead
 
 if TYPE_CHECKING:
     from numpy_vgg7.data import Dataset, Encoding
@@ -90,6 +91,14 @@ def print_notes(data: "Dataset") -> None:
     """Print what was assumed in reading a data set, and how its classes are numbered."""
     for note in data.notes:
         print_note(note)
+
+
+def require_one_of(flag: str, value: str, known: Iterable[str]) -> None:
+    """Raise a usage error unless an option has one of these values."""
+    known = list(known)
+    if value not in known:
+        message = f"{value!r} is not one of {', '.join(known)}; "
+        raise typer.BadParameter(message + instead(value, known), param_hint=flag)
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:

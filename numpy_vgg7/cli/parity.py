@@ -9,6 +9,7 @@ from numpy_vgg7.cli import options
 from numpy_vgg7.cli.layout import Command, Group
 from numpy_vgg7.cli.options import AsJson, messages, print_json, screen, track
 from numpy_vgg7.parity import CONTROL_SEEDS, TEST_SECONDS
+from numpy_vgg7.suggestions import instead
 
 if TYPE_CHECKING:
     from numpy_vgg7.config import VGG7Config
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 MISMATCH = 4
 LOCATED = 0.9  # of all bugs
 
-parity = typer.Typer(help="Compare this network, or your own, with PyTorch.", no_args_is_help=True, rich_markup_mode=None, cls=Group)
+parity = typer.Typer(
+    help="Compare this network, or your own, with PyTorch.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    cls=Group,
+)
 
 Trained = Annotated[
     Path | None, typer.Argument(help="A trained model. Default: random weights.", metavar="WEIGHTS")
@@ -67,9 +73,7 @@ def run(
     case = _case(weights, preset, image_size, batch_size, seed)
     product = VGG7.from_params(case.model.config, case.model.params)
     if perturb:
-        if perturb not in product.params:
-            names = ", ".join(product.params)
-            raise typer.BadParameter(f"choose one of {names}", param_hint="--perturb")
+        options.require_one_of("--perturb", perturb, product.params)
         product.params[perturb].flat[0] += 1e-6
     title = f"{weights or preset}: NumPy against PyTorch, batch of {batch_size}"
     forward, notes = options.onnx_programs()
@@ -109,8 +113,11 @@ def prove_(
 
     chosen = [mutant for mutant in CATALOGUE if (only or "").lower() in mutant.name.lower()]
     if not chosen:
-        names = "; ".join(mutant.name for mutant in CATALOGUE)
-        raise typer.BadParameter(f"no bug has that in its name; there are: {names}", param_hint="--only")
+        names = [mutant.name for mutant in CATALOGUE]
+        message = f"no bug has {only!r} in its name; " + instead(
+            only, names, f"there are: {'; '.join(names)}"
+        )
+        raise typer.BadParameter(message, param_hint="--only")
     if tests:
         _prove_tests(tests, own_tests.applicable(chosen), time_limit, as_json)
         return

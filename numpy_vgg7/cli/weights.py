@@ -34,8 +34,7 @@ def export(
     from numpy_vgg7.weights.npz import npz_bytes
     from numpy_vgg7.weights.probe import write_probe
 
-    if layout not in LAYOUTS:
-        raise typer.BadParameter(f"choose one of {', '.join(LAYOUTS)}", param_hint="--layout")
+    options.require_one_of("--layout", layout, LAYOUTS)
     if layout != "pytorch" and out.suffix != ".npz":
         raise typer.BadParameter("only .npz files have other layouts", param_hint="--layout")
     writers = options.writers(out)

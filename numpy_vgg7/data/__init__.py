@@ -11,6 +11,7 @@ from numpy_vgg7.data.image_folder import load_folder
 from numpy_vgg7.data.mnist import COLLECTIONS, load_mnist
 from numpy_vgg7.errors import DataError
 from numpy_vgg7.inputs import PLAIN, Encoding
+from numpy_vgg7.suggestions import instead
 
 __all__ = ["Dataset", "Encoding", "Splits", "from_arrays", "load", "split"]
 
@@ -79,5 +80,6 @@ def _load(
         f"`digits`, {', '.join(COLLECTIONS)}, a file ending in .npz or .csv, IMAGES.npy,LABELS.npy, "
         + "or a folder of class folders"
     )
-    fix = "choose one; numpy.savez(FILE, images=..., labels=...) writes such a file"
+    otherwise = "choose one; numpy.savez(FILE, images=..., labels=...) writes such a file"
+    fix = instead(name, ("digits", *COLLECTIONS), otherwise)
     raise DataError(f"data set {name}", expected, "none of these", fix)

@@ -7,6 +7,7 @@ from pathlib import Path
 from numpy_vgg7 import child
 from numpy_vgg7.errors import CodeError, ConfigError
 from numpy_vgg7.files import require_file
+from numpy_vgg7.suggestions import instead
 
 CODE = "network.py"
 HINTS = ("none", "place", "words")
@@ -71,4 +72,4 @@ def check(folder: Path) -> Verdict:
 def require_level(hint: str) -> None:
     """Raise ConfigError unless there is such a level of hints."""
     if hint not in HINTS:
-        raise ConfigError("hint", ", ".join(HINTS), repr(hint), "choose one")
+        raise ConfigError("hint", f"one of {', '.join(HINTS)}", repr(hint), instead(hint, HINTS))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from numpy_vgg7.errors import ConfigError
+from numpy_vgg7.suggestions import instead
 
 if TYPE_CHECKING:
     from numpy_vgg7.optim import SGD
@@ -64,8 +65,9 @@ class TrainingConfig:
             if type(getattr(self, name)) is not bool:
                 raise ConfigError(name, "true or false", getattr(self, name), "correct it")
         for name, known in (("augmentation", tuple(AUGMENTATIONS)), ("schedule", tuple(SCHEDULES))):
-            if getattr(self, name) not in known:
-                raise ConfigError(name, f"one of {', '.join(known)}", getattr(self, name), "correct it")
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(name, f"one of {', '.join(known)}", value, instead(value, known))
         if self.clip_norm is not None and not (_is_number(self.clip_norm) and self.clip_norm > 0):
             raise ConfigError(
                 "clip_norm", "a finite number > 0", self.clip_norm, "correct it, or leave it out"
@@ -78,10 +80,12 @@ class TrainingConfig:
     def preset(cls, name: str = "default", **changes: Any) -> "TrainingConfig":
         """Named settings, with fields changed: `preset("fast", seed=1)`. Raises ConfigError."""
         if name not in PRESETS:
-            raise ConfigError("settings", f"one of {', '.join(PRESETS)}", name, "choose one")
+            raise ConfigError("settings", f"one of {', '.join(PRESETS)}", name, instead(name, PRESETS))
         known = [field.name for field in fields(cls)]
         for key in changes.keys() - set(known):
-            raise ConfigError("settings", f"some of {', '.join(known)}", key, "correct the name")
+            raise ConfigError(
+                "settings", f"some of {', '.join(known)}", key, instead(key, known, "correct it")
+            )
         return cls(**(PRESETS[name] | changes))
 
     def sgd(self) -> "SGD":
