@@ -30,6 +30,7 @@ def article(
     plot_dir: Annotated[
         Path | None, typer.Option("--plots", help="Write plots of the cost and the confusion matrix here.")
     ] = None,
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Train the article's network as the article did, with the correct gradient or either of its faulty ones.
@@ -64,7 +65,7 @@ def article(
             ),
         }
         plots.write(plot_dir, figures)
-        messages.print(f"wrote {', '.join(figures)} in {plot_dir}", soft_wrap=True)
+        options.print_note(f"wrote {', '.join(figures)} in {plot_dir}")
     total = len(split.test)
     if as_json:
         print_json(

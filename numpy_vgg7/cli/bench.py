@@ -68,6 +68,7 @@ def bench(
             help="Plot the profile, or measure and plot how time grows with batch size and channels."
         ),
     ] = None,
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure the time of training and inference, memory use and import time, optionally against peers.

@@ -17,25 +17,45 @@ from numpy_vgg7.cli.train import train
 from numpy_vgg7.cli.weights import export, import_
 
 app = typer.Typer(
-    help="A VGG7 in pure NumPy with hand-written backpropagation, verified against PyTorch.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # panels and colours would take half of the time that a help needs
     cls=Group,
     context_settings=SETTINGS,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from numpy_vgg7 import __version__
+
+        print(f"numpy-vgg7 {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """A VGG7 in pure NumPy with hand-written backpropagation, verified against PyTorch."""
+
+
 app.command(cls=Command)(train)
 
 
 @app.command(cls=Command)
 def evaluate(
+    context: typer.Context,
     weights: Weights,
     data: Data = "digits",
     split: Annotated[
         str | None,
         typer.Option(
-            help="train, validation, test or all. Default: test for digits and for data with an official "
-            "test part, else all."
+            help="train, validation, test or all. Default: test for digits, for the data of a run folder and "
+            "for data with an official test part, else all."
         ),
     ] = None,
     data_dir: options.DataDir = None,
@@ -47,20 +67,34 @@ def evaluate(
     classes: options.Classes = None,
     labels_from: options.LabelsFrom = 0,
     threads: options.Threads = 1,
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the accuracy and the loss of a trained model on a data set."""
+    """Print the accuracy and the loss of a trained model on a data set.
+
+    With a run folder, these are its best weights and, unless --data is given, its own data.
+    """
     from numpy_vgg7.data import load
     from numpy_vgg7.data import split as split_dataset
+    from numpy_vgg7.inputs import PLAIN
     from numpy_vgg7.training.loop import score
+    from numpy_vgg7.training.run_folder import read_config
 
     if split:
         options.require_one_of("--split", split, ("train", "validation", "test", "all"))
     model = options.read_weights(weights)
-    encoding = options.encoding(pixel_max, mean, std, invert, classes, labels_from)
+    encoding, test = PLAIN, None
+    part = split or ("test" if data == "digits" else None)
+    if weights.is_dir() and not options.given(context, "data"):
+        run = read_config(weights / "config.json", "name the data with --data")
+        part = split or "test"
+        data, test, encoding = run.data, run.test_data, run.encoding
+        data_dir = data_dir or (Path(run.data_dir) if run.data_dir else None)
+        options.print_note(f"data: {data}" + (f", test data: {test}" if test else ""))
+    encoding = options.changed_encoding(context, encoding)
     size = model.config.image_size
-    images = load(data, model.config.classes, size, encoding, data_dir, download=download)
-    part = split or ("test" if data == "digits" or images.test else "all")
+    images = load(data, model.config.classes, size, encoding, data_dir, test, download)
+    part = part or ("test" if images.test else "all")
     options.print_notes(images)
     if part == "test" and images.test:  # as it is: a split would demand images of every class
         images = images.test
@@ -86,7 +120,8 @@ app.command(cls=Command)(predict)
 
 @app.command(cls=Command)
 def inspect(
-    file: Annotated[Path, typer.Argument(help=options.FORMATS, metavar="FILE")],
+    file: Weights,
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Verify a weights file and list its tensors and configuration."""
@@ -95,6 +130,7 @@ def inspect(
 
     from rich.table import Table
 
+    file = options.weights_file(file)
     model = options.read_weights(file)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     config = json.loads(model.config.to_json())

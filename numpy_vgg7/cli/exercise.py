@@ -8,7 +8,7 @@ import typer
 
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.layout import Command, Group
-from numpy_vgg7.cli.options import AsJson, messages, print_json
+from numpy_vgg7.cli.options import AsJson, print_json
 
 NOT_MENDED = 4
 
@@ -27,6 +27,7 @@ def new(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
     seed: options.Seed = 0,
     hint: Level = "none",
+    quiet: options.Quiet = False,
 ) -> None:
     """Write a small network in NumPy with one mistake, chosen by the seed, and a test that fails.
 
@@ -39,7 +40,7 @@ def new(
     for path in new_exercise(folder, seed, hint):
         print(f"wrote {path}")
     line = f"next: mend {folder / 'network.py'}, then run numpy-vgg7 exercise check {folder}"
-    messages.print(line, soft_wrap=True, markup=False)
+    options.print_note(line)
 
 
 @exercise.command(cls=Command)

@@ -1,8 +1,10 @@
 """Options, output and optional dependencies shared by several commands."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -23,9 +25,21 @@ Item = TypeVar("Item")
 screen = Console(highlight=False)  # results
 messages = Console(stderr=True, highlight=False)  # progress and notes
 
+
+def _be_quiet(quiet: bool) -> bool:
+    messages.quiet = quiet
+    return quiet
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Print no progress and no notes, only errors and warnings.", callback=_be_quiet
+    ),
+]
 FORMATS = ".safetensors, .npz, .pt, .onnx, .keras or .weights.h5"
-Weights = Annotated[Path, typer.Argument(help=f"Weights: {FORMATS}", metavar="WEIGHTS")]
+Weights = Annotated[Path, typer.Argument(help=f"A run folder, or weights: {FORMATS}.", metavar="WEIGHTS")]
 Preset = Annotated[str, typer.Option(help="The network: article, vgg7 or vgg7-wide.")]
 Data = Annotated[
     str,
@@ -82,9 +96,28 @@ def encoding(
     return Encoding(pixel_max, mean, std, invert, number, names, labels_from)
 
 
+# The fields of an Encoding that an option sets.
+ENCODING: dict[str, tuple[str, ...]] = {
+    name: (name,) for name in ("pixel_max", "mean", "std", "invert", "labels_from")
+}
+ENCODING["classes"] = ("classes", "class_names")
+
+
+def changed_encoding(context: typer.Context, base: "Encoding") -> "Encoding":
+    """The encoding `base`, changed by the options that are given. Raises ConfigError."""
+    options = encoding(**{name: context.params[name] for name in ENCODING})
+    changed = [field for name in ENCODING if given(context, name) for field in ENCODING[name]]
+    return replace(base, **{field: getattr(options, field) for field in changed})
+
+
 def print_note(line: str) -> None:
-    """Print a line on standard error."""
+    """Print a line on standard error, unless --quiet is given."""
     messages.print(line, soft_wrap=True, markup=False)
+
+
+def print_warning(line: str) -> None:
+    """Print a line on standard error, even if --quiet is given."""
+    print(line, file=sys.stderr)
 
 
 def print_notes(data: "Dataset") -> None:
@@ -198,7 +231,22 @@ def read_weights(path: Path, origin: "Origin | None" = None) -> "VGG7":
     """Read weights of any format, and print the steps and the assumptions. Raises WeightsError."""
     from numpy_vgg7.weights import import_weights
 
-    imported = import_weights(path, origin)
+    imported = import_weights(weights_file(path), origin)
     for line in imported.steps + imported.assumed:
-        messages.print(line, soft_wrap=True, markup=False)
+        print_note(line)
     return imported.model
+
+
+def weights_file(path: Path) -> Path:
+    """The best weights of a run folder, which is said; any other path as it is. Raises WeightsError."""
+    if not path.is_dir():
+        return path
+    from numpy_vgg7.errors import WeightsError
+    from numpy_vgg7.training.run_folder import RunFolder
+
+    best = RunFolder(path).best
+    if not best.is_file():
+        fix = "name a file, or a folder that `train` created"
+        raise WeightsError(str(path), f"a run folder with {best.name}", "a folder without it", fix)
+    print_note(f"weights: {best}")
+    return best

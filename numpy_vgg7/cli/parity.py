@@ -7,7 +7,7 @@ import typer
 
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.layout import Command, Group
-from numpy_vgg7.cli.options import AsJson, messages, print_json, screen, track
+from numpy_vgg7.cli.options import AsJson, print_json, screen, track
 from numpy_vgg7.parity import CONTROL_SEEDS, TEST_SECONDS
 from numpy_vgg7.suggestions import instead
 
@@ -54,6 +54,7 @@ def run(
             metavar="TENSOR",
         ),
     ] = None,
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
     html: Html = None,
 ) -> None:
@@ -97,6 +98,7 @@ def prove_(
         float,
         typer.Option(min=0.1, help="With --tests: seconds for each bug, after which it counts as caught."),
     ] = TEST_SECONDS,
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Apply known bugs one by one, and show whether each is detected and located.
@@ -170,6 +172,7 @@ def case_(
     image_size: ImageSize = 28,
     batch_size: CaseBatchSize = None,
     seed: options.Seed = 0,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write a case for your own implementation: weights, a batch, and the correct trace.
 
@@ -194,10 +197,9 @@ def case_(
         name for name, array in (first | expected).items() if name.endswith(".grad") and not array.any()
     ]
     if silent:
-        words = f"note: {silent[0]} is zero everywhere, which proves nothing; choose another --seed"
-        messages.print(words, soft_wrap=True, markup=False)
+        options.print_warning(f"{silent[0]} is zero everywhere, which proves nothing; choose another --seed")
     for line in _next_steps(file, len(case.labels), case.model.config):
-        messages.print(line, soft_wrap=True, markup=False)
+        options.print_note(line)
 
 
 def _next_steps(file: Path, batch: int, config: "VGG7Config") -> list[str]:
@@ -261,7 +263,7 @@ def _case(weights: Path | None, preset: str, image_size: int, batch_size: int | 
     from numpy_vgg7.parity.second import telling_batch_size
 
     if weights:
-        trained = VGG7.load(weights)
+        trained = VGG7.load(options.weights_file(weights))
         wide = {name: parameter.astype("float64") for name, parameter in trained.params.items()}
         model = VGG7.from_params(trained.config, wide)
     else:

@@ -1,13 +1,12 @@
 """`numpy-vgg7 predict`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from numpy_vgg7.cli import BAD_INPUT, options
-from numpy_vgg7.cli.options import AsJson, messages, print_json
+from numpy_vgg7.cli.options import AsJson, print_json
 from numpy_vgg7.errors import VGG7Error
 from numpy_vgg7.pictures import SUFFIXES
 
@@ -34,6 +33,7 @@ def predict(
     mean: options.Mean = None,
     std: options.Std = None,
     invert: options.Invert = False,
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the most probable class of each image, and the assumptions made in reading it.
@@ -57,7 +57,7 @@ def predict(
         try:
             file = read.read_images(path, model.config.image_size, encoding)
         except VGG7Error as error:  # the other files still have an answer
-            print(f"numpy-vgg7: {error}", file=sys.stderr)
+            options.print_warning(f"numpy-vgg7: {error}")
             errors.append({"file": str(path), "error": str(error)})
             continue
         found = [
@@ -81,7 +81,7 @@ def predict(
     if show and seen:
         write_sheet(show, seen, [f"{row['file']}: {row['label']}" for row in rows])
         if len(rows) > len(seen):
-            messages.print(f"{show}: only the first {len(seen)} images", soft_wrap=True, markup=False)
+            options.print_note(f"{show}: only the first {len(seen)} images")
     if errors:
         raise typer.Exit(BAD_INPUT)
 
@@ -105,4 +105,4 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
             f"{row['file']}{image}: {row['label']} ({row['probability']:.1%}; {row['assumed']})", flush=True
         )
     for warning in rows[0]["warnings"]:
-        print(f"{rows[0]['file']}: warning: {warning}", file=sys.stderr)
+        options.print_warning(f"{rows[0]['file']}: warning: {warning}")

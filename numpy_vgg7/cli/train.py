@@ -94,6 +94,7 @@ def train(
         Path | None,
         typer.Option(help="Continue the interrupted training in this run folder, with its settings."),
     ] = None,
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a network; write its weights, metrics and plots to a run folder."""
@@ -114,7 +115,7 @@ def train(
     model = run.new_model()
     splits = run.split(dataset)
     if resume:
-        state = folder.read_state(model, options.print_note)
+        state = folder.read_state(model, options.print_warning)
     else:
         folder = RunFolder(out or free_folder(run.preset, run.data, run.training.seed))
         folder.create(run)
@@ -137,7 +138,7 @@ def train(
     labels = splits.train.labels
     learned = loop.has_learned(state.history, labels, run.training)
     if not learned:
-        options.print_note(loop.nothing_learned(state.history, labels, run.training))
+        options.print_warning(loop.nothing_learned(state.history, labels, run.training))
     speeds = [row.images_per_second for row in state.history[first_epoch:] or state.history]
     record |= {
         "epochs": len(state.history),
@@ -184,7 +185,7 @@ def _train(
             progress.next_epoch(after)
     except KeyboardInterrupt:
         progress.stop()
-        options.print_note(f"interrupted; continue with: numpy-vgg7 train --resume {folder.path}")
+        options.print_warning(f"interrupted; continue with: numpy-vgg7 train --resume {folder.path}")
         raise
     return time.perf_counter() - began
 
@@ -235,18 +236,8 @@ def run_config(context: typer.Context) -> "RunConfig":
         changes["data_dir"] = str(given["data_dir"])
     if "data" in given and "config" in given:  # the rest of what the file says on data is about other data
         changes = {"data_dir": None, "test_data": None, "encoding": PLAIN} | changes
-    encoding = options.encoding(**{name: context.params[name] for name in ENCODING})
-    encoded = [field for name in ENCODING if name in given for field in ENCODING[name]]
-    base = changes.get("encoding", run.encoding)
-    changes["encoding"] = replace(base, **{field: getattr(encoding, field) for field in encoded})
+    changes["encoding"] = options.changed_encoding(context, changes.get("encoding", run.encoding))
     return replace(run, model=_changed(network, given), training=_changed(training, given), **changes)
-
-
-# The fields of an Encoding that an option sets.
-ENCODING: dict[str, tuple[str, ...]] = {
-    name: (name,) for name in ("pixel_max", "mean", "std", "invert", "labels_from")
-}
-ENCODING["classes"] = ("classes", "class_names")
 
 
 def _changed(config: Any, given: dict[str, Any]) -> Any:
@@ -266,6 +257,6 @@ def _list(name: str, text: str, kind: type) -> tuple[Any, ...]:
 def _refuse_settings(context: typer.Context) -> None:
     """Raise a usage error if a setting is given together with --resume."""
     for name in context.params:
-        if name not in ("resume", "as_json", "threads") and options.given(context, name):
+        if name not in ("resume", "as_json", "threads", "quiet") and options.given(context, name):
             flag = "--" + name.replace("_", "-")
             raise typer.BadParameter(f"{flag} is fixed by the run folder", param_hint="--resume")

@@ -26,6 +26,7 @@ def export(
     layout: Annotated[
         str, typer.Option(help="pytorch, or for .npz files keras or flax (without metadata).")
     ] = "pytorch",
+    quiet: options.Quiet = False,
 ) -> None:
     """Convert WEIGHTS to another format, losslessly. The suffix of OUT selects the format."""
     from numpy_vgg7.files import write_bytes
@@ -45,7 +46,7 @@ def export(
         write_bytes(out, npz_bytes(from_pytorch(model.params, layout)))
     print(f"wrote {out}")
     if out.suffix == ".onnx" and model.dtype == "float64":
-        options.messages.print("the graph is in float64; ONNX Runtime has convolutions in float32 only")
+        options.print_warning("the graph is in float64; ONNX Runtime has convolutions in float32 only")
     if probe:
         write_probe(probe, model)
         print(f"wrote {probe}")
@@ -86,6 +87,7 @@ def import_(
             metavar="FILE.npz",
         ),
     ] = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Convert weights of another program to a .safetensors file, losslessly, and verify them.
 
@@ -108,7 +110,8 @@ def import_(
         raise typer.BadParameter(str(error)) from error
     if probe:
         verdict = check_probe(model, probe)
-        options.messages.print(verdict.message, soft_wrap=True, markup=False)
+        say = options.print_note if verdict.passed else options.print_warning
+        say(verdict.message)
         if not verdict.passed:
             raise typer.Exit(MISMATCH)
     save(out, model, writers)
