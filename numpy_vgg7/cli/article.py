@@ -94,10 +94,10 @@ def article(
 
 
 def _tuned(preset: str, seed: int, data_dir: Path, as_json: bool) -> None:
-    from numpy_vgg7.article.tuned import TUNED_PRESETS, train_tuned
+    from numpy_vgg7.article.tuned import train_tuned, tuned_preset
     from numpy_vgg7.data.mnist import read_t10k
 
-    epochs = TUNED_PRESETS[preset].training.epochs if preset in TUNED_PRESETS else 0
+    epochs = tuned_preset(preset).training.epochs
     with options.threads(None, 1), _progress("loss", epochs) as progress:
         outcome = train_tuned(read_t10k(data_dir), preset, seed, progress)
     scores = {"reporting": outcome.reporting, "tuning": outcome.tuning}

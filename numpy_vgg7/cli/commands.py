@@ -157,19 +157,23 @@ def inspect(
 @app.command(cls=Command)
 def doctor(as_json: AsJson = False) -> None:
     """Show versions, BLAS and threads, and any missing packages or configuration problems."""
-    from numpy_vgg7.environment import environment, problems
+    from numpy_vgg7.environment import environment, problems, verdict
 
     found = environment()
+    notes = problems(found)
     if as_json:
-        print_json(found | {"problems": problems(found)})
+        print_json(found | {"problems": notes, "verdict": verdict(notes)})
         return
     blas = found["blas"]
-    screen.print(f"Python {found['python']} on {found['platform']}, {found['cpus']} processors")
-    screen.print(f"BLAS {blas['name']} {blas['version']}, kernel {blas['kernel']}, {blas['threads']} threads")
+    screen.print(f"Python {found['python']} on {found['platform']}; logical processors: {found['cpus']}")
+    screen.print(
+        f"BLAS {blas['name']} {blas['version']}; kernel: {blas['kernel']}; threads: {blas['threads']}"
+    )
     for name, version in found["packages"].items():
         screen.print(f"  {name:<14} {version or '-'}")
-    for problem in problems(found):
-        screen.print(f"! {problem}", soft_wrap=True, markup=False)
+    for note in notes:
+        screen.print(f"! {note}", soft_wrap=True, markup=False)
+    screen.print(verdict(notes))
 
 
 app.command(cls=Command)(export)

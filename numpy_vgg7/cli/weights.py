@@ -57,7 +57,9 @@ def import_(
         Path, typer.Argument(help=f"{options.FORMATS}; also .pth, .ckpt, .bin, .pkl", metavar="FOREIGN")
     ],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="OUT")],
-    preset: Annotated[str | None, typer.Option(help="The activations are those of this preset.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="The activations are those of this preset: article, vgg7 or vgg7-wide.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A JSON file with the whole configuration.")] = None,
     activations: Annotated[
         str | None,
