@@ -20,8 +20,9 @@ from numpy_vgg7.parity.prove import Verdict, control, examine, needed
 from numpy_vgg7.parity.purity import impurities
 from numpy_vgg7.weights.formats import WRITERS
 from torch_ref.trace import trace as referee
+from torch_ref.training import train_batches
 
-SUITE = Suite(0, referee)
+SUITE = Suite(0, referee, train_batches)
 
 
 # Purity: a layer that does one thing wrong.
@@ -274,7 +275,7 @@ def test_a_check_of_a_bug_stops_when_it_has_located_it():
 
 def test_the_control_names_what_it_finds():
     with mock.patch.dict(CHECKS, {"kinks": lambda suite: iter([checks.Finding("conv1")])}):
-        (found,) = control(referee, 1)
+        (found,) = control((referee, train_batches), 1)
     assert found == ["seed 0, kinks: conv1"]
 
 

@@ -106,16 +106,18 @@ def prove_(
     Then check the unchanged network with many seeds, as a control. Exit code 4 if a bug is not detected,
     fewer than 90 % are located correctly, or the control fails.
 
-    With --tests, show which of the bugs your own tests catch. This executes FILE. The functions take no
-    arguments, and must pass without a bug. Exit code 0, however many are caught; PyTorch is not needed.
+    With --tests, show which of the bugs in the network your own tests catch. This executes FILE. The
+    functions take no arguments, and must pass without a bug. Exit code 0, however many are caught; PyTorch
+    is not needed.
     """
     from numpy_vgg7.parity import own_tests, report
-    from numpy_vgg7.parity.mutants import CATALOGUE
+    from numpy_vgg7.parity.mutants import CATALOGUE, NETWORK
     from numpy_vgg7.parity.prove import control, needed, prove
 
-    chosen = [mutant for mutant in CATALOGUE if (only or "").lower() in mutant.name.lower()]
+    known = NETWORK if tests else CATALOGUE
+    chosen = [mutant for mutant in known if (only or "").lower() in mutant.name.lower()]
     if not chosen:
-        names = [mutant.name for mutant in CATALOGUE]
+        names = [mutant.name for mutant in known]
         message = f"no bug has {only!r} in its name; " + instead(
             only, names, f"there are: {'; '.join(names)}"
         )
@@ -124,13 +126,15 @@ def prove_(
         _prove_tests(tests, own_tests.applicable(chosen), time_limit, as_json)
         return
     with options.pytorch("parity prove"):
-        from torch_ref.trace import trace as reference
+        from torch_ref.trace import trace
+        from torch_ref.training import train_batches
 
+    references = trace, train_batches
     seeds = 0 if only else seeds
     with options.threads(None, 1):
-        verdicts = list(track(prove(reference, chosen), "bugs", len(chosen)))
+        verdicts = list(track(prove(references, chosen), "bugs", len(chosen)))
         failures = []
-        for found in track(control(reference, seeds), "control", seeds):
+        for found in track(control(references, seeds), "control", seeds):
             failures += found
     located = sum(verdict.blamed_right for verdict in verdicts)
     if as_json:

@@ -22,7 +22,7 @@ from numpy_vgg7.child import answer, load, respond
 from numpy_vgg7.errors import CodeError
 from numpy_vgg7.files import require_file
 from numpy_vgg7.parity import TEST_SECONDS
-from numpy_vgg7.parity.mutants import CATALOGUE, Mutant
+from numpy_vgg7.parity.mutants import NETWORK, Mutant
 
 MAX_PROCESSES = 8
 LOADING = "loading"  # the name of the first test, which the file itself is
@@ -96,7 +96,7 @@ def by_place(found: Sequence[Outcome]) -> dict[str, tuple[int, int]]:
 
 def run_tests(path: Path, bug: str = "") -> dict[str, Any]:
     """The tests in a file, and which of them fail with a bug of that name. CodeError if it has none."""
-    mutants = [mutant for mutant in CATALOGUE if mutant.name == bug]
+    mutants = [mutant for mutant in NETWORK if mutant.name == bug]
     with mutants[0].applied() if bug else nullcontext():
         try:
             tests = tests_in(load(path))
