@@ -17,26 +17,31 @@ def article(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Instead, train one of these well on the same 600 images: article-tuned, "
-            "article-tuned-augmented, vgg7-600."
+            help="Instead, train one of these with modern settings on the same 600 images: article-tuned, "
+            "article-tuned-augmented or vgg7-600."
         ),
     ] = None,
-    backprop: Annotated[str, typer.Option(help="Which gradient: true, published or broken.")] = "true",
+    backprop: Annotated[
+        str,
+        typer.Option(
+            help="The gradient: true (correct), published (corrected, still wrong) or broken (first version)."
+        ),
+    ] = "true",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the 600 training images.")] = EPOCHS,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the shuffle and the initial weights.")] = SEED,
     data_dir: Annotated[
         Path, typer.Option(help="Folder with the t10k files of MNIST, gzipped or not.")
     ] = Path("mnist"),
     plot_dir: Annotated[
-        Path | None, typer.Option("--plots", help="Write plots of the cost and the confusion matrix here.")
+        Path | None, typer.Option("--plots", help="Folder for plots of the cost and the confusion matrix.")
     ] = None,
     quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train the article's network as the article did, with the correct gradient or either of its faulty ones.
+    """Repeat the article's experiment, with the correct gradient or either faulty one.
 
-    With --preset, train a network well on the article's 600 images. It is scored on unused images that
-    played no part in choosing the preset.
+    With --preset, train a network with modern settings on the article's 600 images. It is scored on images
+    that were used neither for training nor for choosing the preset.
     """
     from numpy_vgg7 import plots
     from numpy_vgg7.article.protocol import BACKPROPS, prepare, read_data, train

@@ -40,42 +40,45 @@ def bench(
     peer: Annotated[
         list[str] | None,
         typer.Option(
-            help="torch, jax or both (torch,jax): also measure PyTorch and JAX, in turn with this package.",
+            help="Also measure PyTorch, JAX or both, in turn with this package: torch, jax or torch,jax.",
             metavar="NAMES",
             show_default="none",
         ),
     ] = None,
     cases: Annotated[
-        list[str] | None, typer.Option(help="Only these cases, e.g. article-b1,vgg7-b64.", metavar="NAMES")
+        list[str] | None,
+        typer.Option(help="Measure only these cases, e.g. article-b1,vgg7-b64.", metavar="NAMES"),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads for each contender.")] = 2,
     scaling: Annotated[
         bool,
         typer.Option(
-            "--scaling", help="Also measure this package with 1, 2, 4, ... threads, up to all cores."
+            "--scaling",
+            help="Also measure this package with 1, 2, 4, ... threads, up to the number of cores.",
         ),
     ] = False,
     profile: Annotated[
         bool,
         typer.Option(
             "--profile",
-            help="Instead, show the time of each layer in a training step on one thread (default: vgg7-b64).",
+            help="Instead, show the time that each layer takes in a training step on one thread (of "
+            "vgg7-b64, unless --cases is given).",
         ),
     ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="Plot the profile, or measure and plot how time grows with batch size and channels."
+            help="Plot the profile; or measure and plot how the time grows with batch size and channels."
         ),
     ] = None,
     quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the time of training and inference, memory use and import time, optionally against peers.
+    """Measure speed, memory use and import time, optionally against PyTorch and JAX.
 
     Each contender runs in its own process with the same number of threads; they take turns. Times are
-    medians of 20 rounds. A row that was disturbed by other work on the machine is measured again, up to
-    three times in all, and marked if that does not help.
+    medians of 20 rounds. A row disturbed by other work on the machine is measured up to three times, and
+    marked if it still is.
     """
     from numpy_vgg7.bench import children, growth, ours, plots, report, rows
     from numpy_vgg7.bench.processor import processor

@@ -13,7 +13,7 @@ from numpy_vgg7.cli.layout import SETTINGS, Command, Group
 from numpy_vgg7.cli.options import AsJson, Data, Weights, print_json, screen
 from numpy_vgg7.cli.parity import parity
 from numpy_vgg7.cli.predict import predict
-from numpy_vgg7.cli.train import train
+from numpy_vgg7.cli.train import Train, train
 from numpy_vgg7.cli.weights import export, import_
 
 app = typer.Typer(
@@ -43,7 +43,7 @@ def main(
     """A VGG7 in pure NumPy with hand-written backpropagation, verified against PyTorch."""
 
 
-app.command(cls=Command)(train)
+app.command(cls=Train)(train)
 
 
 @app.command(cls=Command)
@@ -54,8 +54,8 @@ def evaluate(
     split: Annotated[
         str | None,
         typer.Option(
-            help="train, validation, test or all. Default: test for digits, for the data of a run folder and "
-            "for data with an official test part, else all."
+            help="Part of the data: train, validation, test or all. Default: test for digits, for the data "
+            "of a run folder and for data with an official test part; otherwise all."
         ),
     ] = None,
     data_dir: options.DataDir = None,
@@ -72,7 +72,7 @@ def evaluate(
 ) -> None:
     """Print the accuracy and the loss of a trained model on a data set.
 
-    With a run folder, these are its best weights and, unless --data is given, its own data.
+    Given a run folder, the command evaluates its best weights and, without --data, uses its data.
     """
     from numpy_vgg7.data import load
     from numpy_vgg7.data import split as split_dataset
@@ -124,7 +124,7 @@ def inspect(
     quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Verify a weights file and list its tensors and configuration."""
+    """Verify weights and list their tensors and configuration."""
     import hashlib
     import json
 
@@ -156,7 +156,7 @@ def inspect(
 
 @app.command(cls=Command)
 def doctor(as_json: AsJson = False) -> None:
-    """Show versions, BLAS and threads, and any missing packages or configuration problems."""
+    """Show versions and BLAS, and report missing packages and configuration problems."""
     from numpy_vgg7.environment import environment, problems, verdict
 
     found = environment()

@@ -13,13 +13,15 @@ from numpy_vgg7.cli.options import AsJson, print_json
 NOT_MENDED = 4
 
 exercise = typer.Typer(
-    help="Find the mistake that was put into a small network, and mend it.",
+    help="Find and fix the mistake planted in a small network.",
     no_args_is_help=True,
     rich_markup_mode=None,
     cls=Group,
 )
 
-Level = Annotated[str, typer.Option(help="How much is told: none, place (where) or words (what is wrong).")]
+Level = Annotated[
+    str, typer.Option(help="How much to reveal: none, place (where it is wrong) or words (what is wrong).")
+]
 
 
 @exercise.command(cls=Command)
@@ -29,9 +31,9 @@ def new(
     hint: Level = "none",
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a small network in NumPy with one mistake, chosen by the seed, and a test that fails.
+    """Write a small NumPy network with one mistake, and a test that fails.
 
-    --hint sets what the test tells when it fails.
+    The seed selects the mistake. --hint sets how much the failing test reveals.
     """
     from numpy_vgg7.exercise.verdict import HINTS
     from numpy_vgg7.exercise.write import new as new_exercise
@@ -49,9 +51,9 @@ def check(
     hint: Level = "none",
     as_json: AsJson = False,
 ) -> None:
-    """Tell whether the network in DIR is right. This executes DIR/network.py.
+    """Check whether the mistake in DIR is fixed. This executes DIR/network.py.
 
-    Exit code 0 if it is, 4 if it is not, 3 if it cannot be executed.
+    The exit code is 0 if the network is correct, 4 if it is not, and 3 if it cannot be executed.
     """
     from numpy_vgg7.exercise.verdict import HINTS
     from numpy_vgg7.exercise.verdict import check as check_exercise

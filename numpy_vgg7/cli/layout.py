@@ -1,24 +1,38 @@
-"""How the commands show their help: options in titled groups, `-h` as well as `--help`."""
+"""How the commands show their help: `-h` too, plain words for types, and options under headings."""
 
-from typing import Any
+import re
+from typing import Any, ClassVar
 
 from typer.core import TyperCommand, TyperGroup
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+WORDS = {"int": "N", "int range": "N", "float": "X", "float range": "X", "str": "NAME", "path": "PATH"}
 
 
 class Command(TyperCommand):
-    """A command whose help has a section for each `rich_help_panel` of its options."""
+    """A command. `headings` maps the options that begin a section of the help to its title."""
+
+    headings: ClassVar[dict[str, str]] = {}
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The parts of the usage line, without braces around what has no alternative."""
+        pieces: list[str] = super().collect_usage_pieces(ctx)
+        return [re.sub(r"^\{([^|]*)\}$", r"\1", piece) for piece in pieces]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments first, then the options in the order of their first appearance."""
-        sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+        """Write the arguments, then the options."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        title = "Options"
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record:
-                usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
-                title = getattr(parameter, "rich_help_panel", None) or usual
-                sections.setdefault(title, []).append(record)
+            name, text = parameter.get_help_record(ctx) or ("", "")
+            if parameter.param_type_name == "argument":
+                name = re.sub(r" <[^<>]*>$", "", name)
+                sections["Arguments"].append((name, text.replace("  [required]", "")))
+            elif name:
+                name = re.sub(r"<([^<>]*)>", lambda kind: WORDS.get(kind[1], kind[0]), name)
+                text = text.replace("x>=", "at least ")
+                title = self.headings.get(parameter.name, title)
+                sections.setdefault(title, []).append((name, text))
         for title, records in sections.items():
             if records:
                 with formatter.section(title):

@@ -34,45 +34,52 @@ def _be_quiet(quiet: bool) -> bool:
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Quiet = Annotated[
     bool,
-    typer.Option(
-        "--quiet", "-q", help="Print no progress and no notes, only errors and warnings.", callback=_be_quiet
-    ),
+    typer.Option("--quiet", "-q", help="Print only results, warnings and errors.", callback=_be_quiet),
 ]
 FORMATS = ".safetensors, .npz, .pt, .onnx, .keras or .weights.h5"
 Weights = Annotated[Path, typer.Argument(help=f"A run folder, or weights: {FORMATS}.", metavar="WEIGHTS")]
-Preset = Annotated[str, typer.Option(help="The network: article, vgg7 or vgg7-wide.")]
+Preset = Annotated[str, typer.Option(help="Architecture: article, vgg7 or vgg7-wide.")]
 Data = Annotated[
     str,
     typer.Option(
-        help="digits (embedded), mnist, fashion-mnist, emnist-letters and other parts of EMNIST, FILE.npz, "
-        "FILE.csv, IMAGES.npy,LABELS.npy, or a folder with a folder of PNG or JPEG images for each class."
+        help="Data set: digits (embedded), mnist, fashion-mnist, emnist-letters or another part of EMNIST, "
+        "FILE.npz, FILE.csv, IMAGES.npy,LABELS.npy, or a folder with one folder of PNG or JPEG images per "
+        "class."
     ),
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder with the four files of mnist. Default: $NUMPY_VGG7_DATA, or the user's cache."),
+    typer.Option(
+        help="Folder with the four files of mnist. Default: $NUMPY_VGG7_DATA, or the user's cache folder."
+    ),
 ]
-Download = Annotated[bool, typer.Option("--download", help="Download mnist if its files are missing.")]
+Download = Annotated[
+    bool, typer.Option("--download", help="Download mnist or fashion-mnist if files are missing.")
+]
 TestData = Annotated[
-    str | None, typer.Option(help="A data set for the test, as for --data; else the test part of --data.")
+    str | None, typer.Option(help="Test data, given as for --data. Default: the test part of --data.")
 ]
 PixelMax = Annotated[
-    float | None, typer.Option(help="The pixel value of white. Default: found from the data, if certain.")
+    float | None, typer.Option(help="Pixel value of white. Default: detected where the data are unambiguous.")
 ]
 Mean = Annotated[
-    float | None, typer.Option(help="With --std: undo a normalisation by this mean, pixels * std + mean.")
+    float | None, typer.Option(help="With --std: mean of a normalisation to undo (pixels * std + mean).")
 ]
-Std = Annotated[float | None, typer.Option(help="With --mean: the standard deviation of a normalisation.")]
-Invert = Annotated[bool, typer.Option("--invert", help="The images are dark on light.")]
+Std = Annotated[float | None, typer.Option(help="With --mean: standard deviation of the normalisation.")]
+Invert = Annotated[bool, typer.Option("--invert", help="Images are dark on light.")]
 Classes = Annotated[
     str | None,
-    typer.Option(help="The number of classes, or the names of text labels: NAME,NAME,... Default: found."),
+    typer.Option(
+        help="Number of classes, or the text labels in order: A,B,... Default: found in the data.",
+        metavar="N|A,B,...",
+    ),
 ]
-LabelsFrom = Annotated[int, typer.Option(min=0, help="The label of the first class.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
+LabelsFrom = Annotated[int, typer.Option(min=0, help="Label of the first class.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 # The default is one thread, so that results do not depend on the number of processors.
 Threads = Annotated[
-    int, typer.Option(min=1, help="Number of threads. Several help with images larger than the digits.")
+    int,
+    typer.Option(min=1, help="Number of threads. More than one pays off for images larger than the digits."),
 ]
 
 

@@ -28,16 +28,20 @@ parity = typer.Typer(
 )
 
 Trained = Annotated[
-    Path | None, typer.Argument(help="A trained model. Default: random weights.", metavar="WEIGHTS")
+    Path | None,
+    typer.Argument(help="A trained model or a run folder. Default: random weights.", metavar="WEIGHTS"),
 ]
-ImageSize = Annotated[int, typer.Option(help="Pixels per side, without WEIGHTS.")]
+ImageSize = Annotated[int, typer.Option(help="Pixels per side, if no weights are given.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images in the batch.")]
 # 5 is 2/K for ten classes, so a case of one's own has another by default.
 CaseBatchSize = Annotated[
     int | None,
-    typer.Option(min=1, help="Images in the batch. Default: 6, or what else can be mistaken for no other."),
+    typer.Option(
+        min=1,
+        help="Images in the batch. Default: 6, or a size whose 1/N cannot be confused with another factor.",
+    ),
 ]
-Html = Annotated[Path | None, typer.Option(help="Also write the report as an HTML page.")]
+Html = Annotated[Path | None, typer.Option(help="Also write the report as a self-contained HTML page.")]
 
 
 @parity.command(cls=Command)
@@ -50,7 +54,8 @@ def run(
     perturb: Annotated[
         str | None,
         typer.Option(
-            help="Add 1e-6 to one weight of this tensor, in the NumPy network only, to see it detected.",
+            help="Add 1e-6 to one weight of this tensor, in the NumPy network only, to show that it is "
+            "detected.",
             metavar="TENSOR",
         ),
     ] = None,
@@ -60,9 +65,10 @@ def run(
 ) -> None:
     """Compare every activation, gradient and updated parameter with PyTorch's.
 
-    In float64, where a difference is a bug; in float32, where it is rounding; and with derivatives by
-    complex steps. The definition of the network is compared as well; and, where they are installed, ONNX's
-    reference evaluator and ONNX Runtime run the forward pass. Exit code 4 on a mismatch.
+    The comparison is made in float64, where a difference is a bug, and in float32, where it is rounding;
+    gradients are also checked by complex steps. The plain definition of the network is compared as well, and
+    so is the forward pass of ONNX's reference evaluator and of ONNX Runtime, where they are installed. Exit
+    code 4 on a mismatch.
     """
     from numpy_vgg7.model import VGG7
     from numpy_vgg7.parity import report
@@ -85,30 +91,31 @@ def run(
 @parity.command("prove", cls=Command)
 def prove_(
     only: Annotated[
-        str | None, typer.Option(help="Only the bugs with this text in their name, without the control.")
+        str | None,
+        typer.Option(help="Only the bugs whose names contain this text; no control.", metavar="TEXT"),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of the control.")] = CONTROL_SEEDS,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds in the control.")] = CONTROL_SEEDS,
     tests: Annotated[
         Path | None,
         typer.Option(
-            help="Run your own tests instead: the functions test_... of this Python file.", metavar="FILE"
+            help="Run your own tests instead: the test_... functions in this Python file.", metavar="FILE"
         ),
     ] = None,
     time_limit: Annotated[
         float,
-        typer.Option(min=0.1, help="With --tests: seconds for each bug, after which it counts as caught."),
+        typer.Option(min=0.1, help="With --tests: seconds per bug, after which it counts as caught."),
     ] = TEST_SECONDS,
     quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Apply known bugs one by one, and show whether each is detected and located.
 
-    Then check the unchanged network with many seeds, as a control. Exit code 4 if a bug is not detected,
-    fewer than 90 % are located correctly, or the control fails.
+    Then check the unchanged network with many seeds, as a control. The exit code is 4 if any bug is missed,
+    if fewer than 90 % are located correctly, or if the control fails.
 
     With --tests, show which of the bugs in the network your own tests catch. This executes FILE. The
-    functions take no arguments, and must pass without a bug. Exit code 0, however many are caught; PyTorch
-    is not needed.
+    functions take no arguments and must pass without a bug. The exit code is 0, however many bugs are
+    caught. PyTorch is not needed.
     """
     from numpy_vgg7.parity import own_tests, report
     from numpy_vgg7.parity.mutants import CATALOGUE, NETWORK
@@ -171,7 +178,9 @@ def _prove_tests(file: Path, mutants: "list[Mutant]", seconds: float, as_json: b
 @parity.command("case", cls=Command)
 def case_(
     file: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="FILE")],
-    weights: Annotated[Path | None, typer.Option(help="A trained model. Default: random weights.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="A trained model or a run folder. Default: random weights.")
+    ] = None,
     preset: options.Preset = "vgg7",
     image_size: ImageSize = 28,
     batch_size: CaseBatchSize = None,
@@ -180,8 +189,8 @@ def case_(
 ) -> None:
     """Write a case for your own implementation: weights, a batch, and the correct trace.
 
-    Then a second, small batch with parameters of its own, under the names "second/...": exact zeros before
-    ReLU and logits of +-1000.
+    The file also contains a second, small batch with its own parameters, under the names "second/...", with
+    exact zeros before ReLU and logits of 1000 and -1000.
     """
     from numpy_vgg7.parity import case_file
     from numpy_vgg7.parity.second import second_case
@@ -232,17 +241,25 @@ def check_(
         Path, typer.Argument(help="Your tensors: a .safetensors, .npz or .pt file.", metavar="FILE")
     ],
     case: Annotated[
-        Path | None, typer.Option(help="The case. Default: the only case file in the folder of FILE.")
+        Path | None, typer.Option(help="The case. Default: the only case file in the same folder as FILE.")
     ] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Allow FILE to omit tensors.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Compare only the tensors in FILE; allow others to be missing.")
+    ] = False,
     dtype: Annotated[
         str | None,
-        typer.Option(help="float64 or float32, judged by rounding bounds. Default: that of most tensors."),
+        typer.Option(
+            help="float64, or float32, which is judged by rounding bounds. Default: the dtype of most "
+            "tensors."
+        ),
     ] = None,
     names: Annotated[
-        Path | None, typer.Option(help='A TOML file of lines "your name" = "act3.grad".', metavar="MAP")
+        Path | None,
+        typer.Option(
+            help='A TOML file that translates names, with lines "your name" = "act3.grad".', metavar="MAP"
+        ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="List every tensor, not only failures.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="List all tensors, not only failures.")] = False,
     as_json: AsJson = False,
     html: Html = None,
 ) -> None:

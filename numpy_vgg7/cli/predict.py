@@ -18,16 +18,16 @@ def predict(
     first: Annotated[
         Path,
         typer.Argument(
-            help="The weights, in any format that `import` reads. If this name ends as that of an image, "
-            "it is the first image, and the weights are those of the package, trained on MNIST.",
+            help="A run folder, or weights in any format that `import` reads. If the name has the suffix "
+            "of an image, it is the first image, and the weights shipped with the package are used.",
             metavar="WEIGHTS|IMAGE",
         ),
     ],
     others: Annotated[
-        list[Path] | None, typer.Argument(help=f"Images, ending in {', '.join(SUFFIXES)}.", metavar="IMAGE")
+        list[Path] | None, typer.Argument(help=f"Images: {', '.join(SUFFIXES)}.", metavar="IMAGE")
     ] = None,
     show: Annotated[
-        Path | None, typer.Option(help="Write what the network saw as a PNG file.", metavar="FILE")
+        Path | None, typer.Option(help="Write a PNG file that shows what the network saw.", metavar="FILE")
     ] = None,
     pixel_max: options.PixelMax = None,
     mean: options.Mean = None,
@@ -36,10 +36,10 @@ def predict(
     quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the most probable class of each image, and the assumptions made in reading it.
+    """Print the most probable class of each image, and how the image was read.
 
-    An image shows one digit, of any size and anywhere, darker or lighter than its background. A file that
-    cannot be read is reported, and the exit code is then 3. The options on pixels are for .npy files.
+    An image shows one digit of any size, anywhere, darker or lighter than its background. Files that cannot
+    be read are reported; the exit code is then 3. The options about pixels apply to .npy files.
     """
     from numpy_vgg7 import pretrained
     from numpy_vgg7.pictures import read

@@ -3,14 +3,15 @@
 import time
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from numpy_vgg7.cli import options
+from numpy_vgg7.cli.layout import Command
 from numpy_vgg7.cli.options import AsJson, print_json, screen
 from numpy_vgg7.errors import ConfigError, TrainingError
-from numpy_vgg7.training.config import PRESETS, TrainingConfig
+from numpy_vgg7.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from numpy_vgg7.cli.progress import TrainingProgress
@@ -24,23 +25,43 @@ DEFAULTS = TrainingConfig  # the class has the defaults of its fields as attribu
 LISTS: dict[str, type] = {"channels": int, "groups": int, "hidden": int, "activations": str}
 
 
+class Train(Command):
+    """The command, whose options are many."""
+
+    headings: ClassVar[dict[str, str]] = {
+        "preset": "Network",
+        "data": "Data",
+        "settings": "Training",
+        "dtype": "Run",
+    }
+
+
 def train(
     context: typer.Context,
     preset: options.Preset = "vgg7",
-    channels: Annotated[str | None, typer.Option(help="Of conv1..conv4: 16,16,32,32.")] = None,
-    groups: Annotated[str | None, typer.Option(help="Channel groups of conv1..conv4: 1,1,1,1.")] = None,
-    hidden: Annotated[str | None, typer.Option(help="Outputs of fc5 and fc6: 256,128.")] = None,
+    channels: Annotated[
+        str | None, typer.Option(help="Output channels of conv1 to conv4.", metavar="N,N,N,N")
+    ] = None,
+    groups: Annotated[
+        str | None, typer.Option(help="Channel groups of conv1 to conv4.", metavar="N,N,N,N")
+    ] = None,
+    hidden: Annotated[str | None, typer.Option(help="Outputs of fc5 and fc6.", metavar="N,N")] = None,
     activations: Annotated[
         str | None,
-        typer.Option(help="After conv1..conv4 and fc5..fc7: relu, tanh, arctan, identity, by commas."),
+        typer.Option(
+            help="Seven of relu, tanh, arctan and identity: after conv1 to conv4 and fc5 to fc7.",
+            metavar="A,B,...",
+        ),
     ] = None,
-    bias: Annotated[bool | None, typer.Option("--bias/--no-bias", help="Biases in all layers.")] = None,
+    bias: Annotated[
+        bool | None, typer.Option("--bias/--no-bias", help="Use biases. Default: as in the preset.")
+    ] = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     download: options.Download = False,
     test_data: options.TestData = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Train on N images, validate on at most N.", metavar="N")
+        int | None, typer.Option(min=1, help="Train on only N images and validate on at most N.", metavar="N")
     ] = None,
     pixel_max: options.PixelMax = None,
     mean: options.Mean = None,
@@ -50,54 +71,62 @@ def train(
     labels_from: options.LabelsFrom = 0,
     settings: Annotated[
         str,
-        typer.Option(help=f"Defaults of the options below: {', '.join(PRESETS)} (the others are for MNIST)."),
+        typer.Option(help="Defaults of the options below: default, or fast or best for MNIST."),
     ] = "default",
     config: Annotated[
-        Path | None, typer.Option(help="Take all settings that are not given from this config.json of a run.")
+        Path | None,
+        typer.Option(
+            help="Take all settings that are not given as options from the config.json of another run."
+        ),
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = DEFAULTS.epochs,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = DEFAULTS.batch_size,
-    lr_conv: Annotated[float, typer.Option(help="Maximum learning rate of conv1..conv4.")] = DEFAULTS.lr_conv,
-    lr_fc: Annotated[float, typer.Option(help="Maximum learning rate of fc5..fc7.")] = DEFAULTS.lr_fc,
+    lr_conv: Annotated[float, typer.Option(help="Peak learning rate of conv1 to conv4.")] = DEFAULTS.lr_conv,
+    lr_fc: Annotated[float, typer.Option(help="Peak learning rate of fc5 to fc7.")] = DEFAULTS.lr_fc,
     schedule: Annotated[
-        str, typer.Option(help="Of the learning rates: constant, step, cosine or one-cycle.")
+        str, typer.Option(help="Learning rate schedule: constant, step, cosine or one-cycle.")
     ] = DEFAULTS.schedule,
     momentum: Annotated[float, typer.Option(help="Momentum; 0 disables it.")] = DEFAULTS.momentum,
-    nesterov: Annotated[bool, typer.Option(help="Nesterov's momentum.")] = DEFAULTS.nesterov,
-    weight_decay: Annotated[float, typer.Option(help="L2 penalty.")] = DEFAULTS.weight_decay,
-    decay_biases: Annotated[bool, typer.Option(help="L2 penalty on biases, too.")] = DEFAULTS.decay_biases,
+    nesterov: Annotated[bool, typer.Option(help="Use Nesterov's variant of momentum.")] = DEFAULTS.nesterov,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay (L2 penalty).")] = DEFAULTS.weight_decay,
+    decay_biases: Annotated[
+        bool, typer.Option(help="Apply the weight decay to biases as well.")
+    ] = DEFAULTS.decay_biases,
     label_smoothing: Annotated[
-        float, typer.Option(help="Share of each label that all classes get.")
+        float, typer.Option(help="Share of each label that is spread over all classes.")
     ] = DEFAULTS.label_smoothing,
     clip_norm: Annotated[
-        float | None, typer.Option(help="Largest norm of the gradients. Default: no limit.")
+        float | None, typer.Option(help="Maximum norm of the gradients. Default: no limit.")
     ] = DEFAULTS.clip_norm,
     average: Annotated[
-        int, typer.Option(help="Average the weights after the last N epochs.", metavar="N")
+        int, typer.Option(help="Average the weights of the last N epochs.", metavar="N")
     ] = DEFAULTS.average,
     patience: Annotated[
-        int, typer.Option(help="Stop after N epochs without a lower validation loss; 0: never.", metavar="N")
+        int,
+        typer.Option(
+            help="Stop after N epochs without a lower validation loss; 0 disables this.", metavar="N"
+        ),
     ] = DEFAULTS.patience,
     augment: Annotated[
-        bool, typer.Option(help="Rotate, scale and translate images at random.")
+        bool, typer.Option(help="Rotate, scale and translate training images at random.")
     ] = DEFAULTS.augment,
     augmentation: Annotated[
-        str, typer.Option(help="gentle, or strong with distortion.")
+        str, typer.Option(help="Strength: gentle, or strong, which also distorts.")
     ] = DEFAULTS.augmentation,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="Precision: float32 or float64.")] = "float32",
     seed: options.Seed = DEFAULTS.seed,
     threads: options.Threads = 1,
     out: Annotated[
-        Path | None, typer.Option(help="The run folder to create. Default: a new one in runs/.")
+        Path | None, typer.Option(help="Run folder to create. Default: a new one in runs/.")
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Continue the interrupted training in this run folder, with its settings."),
+        typer.Option(help="Continue the interrupted training in this run folder with its settings."),
     ] = None,
     quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a network; write its weights, metrics and plots to a run folder."""
+    """Train a network and write its weights, metrics and plots to a run folder."""
     from numpy_vgg7.cli.progress import TrainingProgress
     from numpy_vgg7.training import loop
     from numpy_vgg7.training.run_folder import RunFolder, free_folder
