@@ -27,9 +27,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from numpy_vgg7 import __version__
+        import numpy_vgg7
 
-        print(f"numpy-vgg7 {__version__}")
+        print(f"numpy-vgg7 {numpy_vgg7.__version__}")
         raise typer.Exit
 
 
