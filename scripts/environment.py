@@ -30,7 +30,7 @@ def prepare(*groups: str) -> None:
     ready = FOLDER / "ready"  # written last, so that an interrupted attempt is repeated
     if not ready.exists():
         print(f"creating a virtual environment in {FOLDER.name}", flush=True)
-        # As `python -m venv`: a copied interpreter may not find its libraries on macOS, and Windows has no links.
+        # Links, as `python -m venv` makes: a copied interpreter may not find its libraries on macOS.
         venv.create(FOLDER, with_pip=True, clear=True, symlinks=os.name != "nt")
         ready.touch()
     install = (PYTHON, "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt")

@@ -41,7 +41,7 @@ def new(
     options.require_one_of("--hint", hint, HINTS)
     for path in new_exercise(folder, seed, hint):
         print(f"wrote {path}")
-    line = f"next: mend {folder / 'network.py'}, then run numpy-vgg7 exercise check {folder}"
+    line = f"next: fix {folder / 'network.py'}, then run numpy-vgg7 exercise check {folder}"
     options.print_note(line)
 
 

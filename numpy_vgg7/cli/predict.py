@@ -91,7 +91,7 @@ def _split(first: Path, others: list[Path]) -> tuple[Path | None, list[Path]]:
     if first.suffix.lower() in SUFFIXES:
         return None, [first, *others]
     if not others:
-        message = f"an image is missing: {first} is taken for weights, since it does not end in "
+        message = f"no image is given: {first} is taken as weights, since its name does not end in "
         raise typer.BadParameter(message + ", ".join(SUFFIXES), param_hint="IMAGE")
     return first, others
 

@@ -288,4 +288,7 @@ def _refuse_settings(context: typer.Context) -> None:
     for name in context.params:
         if name not in ("resume", "as_json", "threads", "quiet") and options.given(context, name):
             flag = "--" + name.replace("_", "-")
-            raise typer.BadParameter(f"{flag} is fixed by the run folder", param_hint="--resume")
+            raise typer.BadParameter(
+                f"cannot be combined with {flag}: a resumed training keeps its settings",
+                param_hint="--resume",
+            )

@@ -38,7 +38,9 @@ def export(
 
     options.require_one_of("--layout", layout, LAYOUTS)
     if layout != "pytorch" and out.suffix != ".npz":
-        raise typer.BadParameter("only .npz files have other layouts", param_hint="--layout")
+        raise typer.BadParameter(
+            "only .npz files can have a layout other than pytorch", param_hint="--layout"
+        )
     writers = options.writers(out)
     model = options.read_weights(weights)
     if layout == "pytorch":
@@ -47,7 +49,9 @@ def export(
         write_bytes(out, npz_bytes(from_pytorch(model.params, layout)))
     print(f"wrote {out}")
     if out.suffix == ".onnx" and model.dtype == "float64":
-        options.print_warning("the graph is in float64; ONNX Runtime has convolutions in float32 only")
+        options.print_warning(
+            "the graph is in float64, but ONNX Runtime supports convolutions only in float32"
+        )
     if probe:
         write_probe(probe, model)
         print(f"wrote {probe}")

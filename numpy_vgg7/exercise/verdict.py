@@ -37,13 +37,13 @@ class Verdict:
         """The verdict, and what is wrong as far as `hint` allows: "none", "place" or "words"."""
         require_level(hint)
         if self.mended:
-            return [f"mended: everything in {CODE} is right"]
+            return [f"fixed: {CODE} is correct"]
         told = {
-            "none": ["--hint place tells where, --hint words what is wrong"],
+            "none": ["--hint place shows where it is wrong, --hint words what is wrong"],
             "place": [f"look at: {finding.place}" for finding in self.findings],
             "words": [finding.words for finding in self.findings],
         }
-        return [f"not mended: something in {CODE} is wrong", *dict.fromkeys(told[hint])]
+        return [f"not fixed: something in {CODE} is still wrong", *dict.fromkeys(told[hint])]
 
     def assert_mended(self, hint: str = "none") -> None:
         """Raise AssertionError with the same lines if something is wrong."""
@@ -64,8 +64,8 @@ def check(folder: Path) -> Verdict:
     try:
         record = child.answer("numpy_vgg7.exercise.examine", path, seconds=SECONDS)
     except TimeoutError as error:
-        expected = f"code that is done within {SECONDS:.0f} seconds"
-        raise CodeError(str(path), expected, "code that is not", "look for an endless loop") from error
+        expected = f"code that finishes within {SECONDS:.0f} seconds"
+        raise CodeError(str(path), expected, "code that still runs", "look for an endless loop") from error
     return Verdict(tuple(Hint(**finding) for finding in record["findings"]))
 
 

@@ -56,7 +56,9 @@ def as_tensors(tensors: Mapping[str, Any], source: str = "candidate") -> Tensors
     """Arrays by name, from NumPy arrays, PyTorch tensors or numbers. Raises CaseError where there is none."""
     arrays = {_printable(name): _array(tensor, f"{source}: {name}") for name, tensor in tensors.items()}
     if not arrays:
-        raise CaseError(source, "at least one tensor of a trace", "none", "write your tensors by name")
+        raise CaseError(
+            source, "at least one tensor of a trace", "none", "save your tensors under the names of the trace"
+        )
     return arrays
 
 

@@ -51,7 +51,7 @@ def names_of_tests(path: Path, seconds: float = TEST_SECONDS) -> list[str]:
         expected, fix = f"tests that take at most {seconds:g} seconds", "make them faster, or raise the limit"
         raise CodeError(str(path), expected, "tests that take longer", fix) from error
     for name, message in record["failed"].items():
-        expected = "tests that pass as long as no bug is put in"
+        expected = "tests that pass without any bug"
         raise CodeError(f"{path}, {name}", expected, message, "correct the test")
     names: list[str] = record["tests"]
     if not names:

@@ -73,7 +73,7 @@ class TrainingConfig:
                 "clip_norm", "a finite number > 0", self.clip_norm, "correct it, or leave it out"
             )
         if self.average and self.patience:
-            fix = "leave one out: when a training stops early, its last epochs are not known before"
+            fix = "leave one out: with early stopping, the last epochs are not known in advance"
             raise ConfigError("average and patience", "one of them", "both", fix)
 
     @classmethod
