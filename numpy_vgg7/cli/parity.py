@@ -226,11 +226,11 @@ def _next_steps(file: Path, batch: int, config: "VGG7Config") -> list[str]:
         *notes,
         "next:",
         '1. load "input", "labels" and the parameters ("conv1.weight", ...), all float64, into your code;',
-        "2. compute values and gradients, and write those that you have under the names that stand behind",
-        f'   "reference/" in {file.name}, for example "act3" and "conv1.weight.grad", to {mine.name}',
-        "   (.npz and .pt are read, too; --names maps other names);",
+        "2. compute values and gradients, and write those that you have under the names that follow",
+        f'   "reference/" in {file.name}, such as "act3" and "conv1.weight.grad", to {mine.name}',
+        "   (.npz and .pt files are read as well; --names translates other names);",
         '3. do the same with "second/input", "second/labels" and the parameters "second/...", and write',
-        '   "second/act3", ...: a batch with exact zeros before ReLU and logits of +-1000;',
+        '   "second/act3", ...: a batch with exact zeros before ReLU and logits of 1000 and -1000;',
         f"4. numpy-vgg7 parity check {mine} --case {file} --partial",
     ]
 

@@ -185,7 +185,7 @@ def train(
         return
     for part, score in scores.items():
         screen.print(f"{part:<10} accuracy {score.accuracy:.4f}  loss {score.loss:.4f}  ({score.n} images)")
-    chosen = f"weights with the lowest validation loss, of epoch {state.best_epoch}"
+    chosen = f"weights with the lowest validation loss (epoch {state.best_epoch})"
     line = f"{seconds:.1f} s; {chosen}: {folder.best}"
     screen.print(line, soft_wrap=True, markup=False)
 

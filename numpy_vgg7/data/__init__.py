@@ -77,7 +77,7 @@ def _load(
     if path.is_dir():
         return load_folder(path, classes, image_size, encoding)
     expected = (
-        f"`digits`, {', '.join(COLLECTIONS)}, a file ending in .npz or .csv, IMAGES.npy,LABELS.npy, "
+        f"digits, {', '.join(COLLECTIONS)}, a file ending in .npz or .csv, IMAGES.npy,LABELS.npy, "
         + "or a folder of class folders"
     )
     otherwise = "choose one; numpy.savez(FILE, images=..., labels=...) writes such a file"
