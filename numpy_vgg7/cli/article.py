@@ -17,7 +17,7 @@ def article(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Instead, train one of these with modern settings on the same 600 images: article-tuned, "
+            help="Instead, train one of these with tuned settings on the same 600 images: article-tuned, "
             "article-tuned-augmented or vgg7-600."
         ),
     ] = None,
@@ -38,9 +38,11 @@ def article(
     quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Repeat the article's experiment, with the correct gradient or either faulty one.
+    """Repeat the article's experiment with one of three gradients.
 
-    With --preset, train a network with modern settings on the article's 600 images. It is scored on images
+    They are the correct one and the two faulty ones that the article published.
+
+    With --preset, train a network with tuned settings on the article's 600 images. It is scored on images
     that were used neither for training nor for choosing the preset.
     """
     from numpy_vgg7 import plots

@@ -74,11 +74,11 @@ def bench(
     quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure speed, memory use and import time, optionally against PyTorch and JAX.
+    """Measure speed and memory use, also against PyTorch or JAX.
 
-    Each contender runs in its own process with the same number of threads; they take turns. Times are
-    medians of 20 rounds. A row disturbed by other work on the machine is measured up to three times, and
-    marked if it still is.
+    The import time is measured as well. Each contender runs in its own process with the same number of
+    threads; they take turns. Times are medians of 20 rounds. A row disturbed by other work on the machine is
+    measured up to three times, and marked if it still is.
     """
     from numpy_vgg7.bench import children, growth, ours, plots, report, rows
     from numpy_vgg7.bench.processor import processor

@@ -70,7 +70,7 @@ def evaluate(
     quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the accuracy and the loss of a trained model on a data set.
+    """Print a trained model's accuracy and loss on a data set.
 
     Given a run folder, the command evaluates its best weights and, without --data, uses its data.
     """
@@ -156,7 +156,7 @@ def inspect(
 
 @app.command(cls=Command)
 def doctor(as_json: AsJson = False) -> None:
-    """Show versions and BLAS, and report missing packages and configuration problems."""
+    """Report versions, missing packages and configuration problems."""
     from numpy_vgg7.environment import environment, problems, verdict
 
     found = environment()

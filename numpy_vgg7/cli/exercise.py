@@ -31,7 +31,7 @@ def new(
     hint: Level = "none",
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a small NumPy network with one mistake, and a test that fails.
+    """Write a small NumPy network with one mistake and a failing test.
 
     The seed selects the mistake. --hint sets how much the failing test reveals.
     """

@@ -63,7 +63,7 @@ def run(
     as_json: AsJson = False,
     html: Html = None,
 ) -> None:
-    """Compare every activation, gradient and updated parameter with PyTorch's.
+    """Compare values, gradients and updated parameters with PyTorch's.
 
     The comparison is made in float64, where a difference is a bug, and in float32, where it is rounding;
     gradients are also checked by complex steps. The plain definition of the network is compared as well, and
@@ -108,10 +108,11 @@ def prove_(
     quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Apply known bugs one by one, and show whether each is detected and located.
+    """Apply known bugs one by one, and show which are detected.
 
-    Then check the unchanged network with many seeds, as a control. The exit code is 4 if any bug is missed,
-    if fewer than 90 % are located correctly, or if the control fails.
+    The table also shows where each bug is located, and how it is diagnosed. The unchanged network is then
+    checked with many seeds, as a control. The exit code is 4 if any bug is missed, if fewer than 90 % are
+    located correctly, or if the control fails.
 
     With --tests, show which of the bugs in the network your own tests catch. This executes FILE. The
     functions take no arguments and must pass without a bug. The exit code is 0, however many bugs are
@@ -187,10 +188,10 @@ def case_(
     seed: options.Seed = 0,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a case for your own implementation: weights, a batch, and the correct trace.
+    """Write a case that your own implementation can be checked with.
 
-    The file also contains a second, small batch with its own parameters, under the names "second/...", with
-    exact zeros before ReLU and logits of 1000 and -1000.
+    It contains weights, a batch and the correct trace; and a second, small batch with its own parameters,
+    under the names "second/...", with exact zeros before ReLU and logits of 1000 and -1000.
     """
     from numpy_vgg7.parity import case_file
     from numpy_vgg7.parity.second import second_case

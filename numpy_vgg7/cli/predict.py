@@ -36,10 +36,11 @@ def predict(
     quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the most probable class of each image, and how the image was read.
+    """Print the most probable class of each image.
 
-    An image shows one digit of any size, anywhere, darker or lighter than its background. Files that cannot
-    be read are reported; the exit code is then 3. The options about pixels apply to .npy files.
+    An image shows one digit of any size, anywhere, darker or lighter than its background; how it was read is
+    printed as well. Files that cannot be read are reported; the exit code is then 3. The options about pixels
+    apply to .npy files.
     """
     from numpy_vgg7 import pretrained
     from numpy_vgg7.pictures import read

@@ -126,7 +126,10 @@ def train(
     quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a network and write its weights, metrics and plots to a run folder."""
+    """Train a network and write the results to a run folder.
+
+    The folder gets the configuration, weights, metrics and plots.
+    """
     from numpy_vgg7.cli.progress import TrainingProgress
     from numpy_vgg7.training import loop
     from numpy_vgg7.training.run_folder import RunFolder, free_folder

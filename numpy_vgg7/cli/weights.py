@@ -102,7 +102,7 @@ def import_(
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Convert another program's weights to a .safetensors file, losslessly.
+    """Convert another program's weights to .safetensors, losslessly.
 
     Prefixes, checkpoints and other naming schemes are recognised. Every conversion is printed, and so is
     every assumption about what the file does not say, which the options can change. --check compares the
