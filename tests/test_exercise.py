@@ -251,7 +251,7 @@ def test_code_that_cannot_be_executed_is_an_error_of_one_line(name):
     [
         ("import os; os._exit(0)", r"the end of the process \(exit code 0\)"),
         ("raise KeyboardInterrupt", "the end of the process"),
-        ("while True: pass", "done within 4 seconds"),
+        ("while True: pass", "finishes within 4 seconds"),
         ("print('{}'); undefined", "NameError"),
     ],
 )

@@ -71,7 +71,7 @@ def _outcome(path: Path, seconds: float, mutant: Mutant) -> Outcome:
     try:
         failed = answer(MODULE, path, mutant.name, seconds=seconds)["failed"]
     except TimeoutError:
-        failed = {"time limit": f"not done within {seconds:g} seconds"}
+        failed = {"time limit": f"not finished within {seconds:g} seconds"}
     except CodeError as error:  # it ended the process
         failed = {LOADING: error.found}
     return Outcome(mutant, failed)
