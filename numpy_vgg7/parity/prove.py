@@ -46,13 +46,19 @@ class Verdict:
         return self.culprit is not None and fnmatch(self.culprit.place, self.mutant.place)
 
 
-def examine(suite: Suite, kinds: Sequence[str] = tuple(CHECKS), until_located: bool = False) -> Findings:
+def examine(
+    suite: Suite, kinds: Sequence[str] = tuple(CHECKS), until_located: bool = False, enough: int = len(CHECKS)
+) -> Findings:
     """The findings of these checks, by kind. A check that raises has found something.
 
-    With `until_located`, each check stops when it has found something and knows the place.
+    With `until_located`, each check stops when it has found something and knows the place. No other check is
+    run when so many kinds of checks as are `enough` have found something and one knows the place.
     """
     found: Findings = {}
     for kind in kinds:
+        caught = [findings for findings in found.values() if findings]
+        if len(caught) >= enough and any(f.culprit for findings in caught for f in findings):
+            break
         findings: list[Finding] = []
         try:
             for finding in CHECKS[kind](suite):
@@ -70,9 +76,15 @@ def kinds_for(mutant: Mutant) -> tuple[str, ...]:
     return TRAINS if mutant in TRAINING else tuple(kind for kind in CHECKS if kind not in TRAINS)
 
 
-def prove(references: References, mutants: Sequence[Mutant] = CATALOGUE) -> Iterator[Verdict]:
-    """Examine the product with each of these bugs of the catalogue in it."""
-    findings = _in_processes(_with_bug, [mutant.name for mutant in mutants], references)
+def prove(
+    references: References, mutants: Sequence[Mutant] = CATALOGUE, enough: int = len(CHECKS)
+) -> Iterator[Verdict]:
+    """Examine the product with each of these bugs of the catalogue in it.
+
+    A bug is settled when so many kinds of checks as are `enough` have caught it, and one has located it. Two
+    suffice to know which kinds are `needed`.
+    """
+    findings = _in_processes(partial(_with_bug, enough), [mutant.name for mutant in mutants], references)
     for mutant, found in zip(mutants, findings, strict=True):
         caught_by = tuple(kind for kind, findings in found.items() if findings)
         culprits = [f.culprit for kind in caught_by for f in found[kind] if f.culprit]
@@ -85,10 +97,10 @@ def control(references: References, seeds: int) -> Iterator[list[str]]:
         yield [f"seed {seed}, {kind}: {f.tensor}" for kind, findings in found.items() for f in findings]
 
 
-def _with_bug(references: References, name: str) -> Findings:
+def _with_bug(enough: int, references: References, name: str) -> Findings:
     (mutant,) = (mutant for mutant in CATALOGUE if mutant.name == name)
     with mutant.applied(), np.errstate(all="ignore"):  # a bug may well overflow
-        return examine(Suite(0, *references), kinds_for(mutant), until_located=True)
+        return examine(Suite(0, *references), kinds_for(mutant), until_located=True, enough=enough)
 
 
 def _unchanged(references: References, seed: int) -> Findings:
