@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.network import ACTIVATIONS, Layer, vgg7
+from numpy_vgg7.suggestions import instead
 
 DTYPES = ("float32", "float64")
 
@@ -59,7 +60,8 @@ class VGG7Config:
         for activation in self.activations:
             if not isinstance(activation, str) or activation not in ACTIVATIONS:
                 known = ", ".join(ACTIVATIONS)
-                raise ConfigError("activations", f"each of {known}", activation, "correct it")
+                fix = instead(activation, ACTIVATIONS)
+                raise ConfigError("activations", f"each of {known}", activation, fix)
         if type(self.bias) is not bool:
             raise ConfigError("bias", "true or false", self.bias, "correct it")
 
@@ -68,7 +70,7 @@ class VGG7Config:
         """A named configuration, with fields changed: `preset("vgg7", image_size=8)`."""
         if name not in PRESETS:
             known = ", ".join(PRESETS)
-            raise ConfigError("preset", f"one of {known}", name, "choose one")
+            raise ConfigError("preset", f"one of {known}", name, instead(name, PRESETS))
         return replace(PRESETS[name], **changes)
 
     def to_json(self) -> str:

@@ -66,12 +66,12 @@ class Encoding:
             raise ConfigError("mean", "a finite number", self.mean, "correct it")
         object.__setattr__(self, "class_names", tuple(self.class_names))
         if len(set(self.class_names)) < len(self.class_names):
-            raise ConfigError("classes", "different names", ", ".join(self.class_names), "remove doubles")
+            raise ConfigError("classes", "different names", ", ".join(self.class_names), "remove duplicates")
         if self.class_names and self.classes is None:
             object.__setattr__(self, "classes", len(self.class_names))
         if self.class_names and self.classes != len(self.class_names):
             raise ConfigError(
-                "classes", f"{len(self.class_names)}, as there are names", self.classes, "correct it"
+                "classes", f"{len(self.class_names)}, one for each name", self.classes, "correct it"
             )
         if self.classes is not None and self.classes < 2:
             raise ConfigError("classes", "at least 2", self.classes, "add a class")

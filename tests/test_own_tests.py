@@ -124,7 +124,7 @@ def test_a_bug_with_which_the_tests_do_not_end_or_end_the_process_is_caught(tmp_
     text += "    if total == 4:\n        time.sleep(60)\n    if total < 1:\n        os._exit(7)\n"
     path = written(tmp_path, text)
     (endless,) = outcomes(path, mutants(MISSING), seconds=4)
-    assert endless.failed == {"time limit": "not done within 4 seconds"}
+    assert endless.failed == {"time limit": "not finished within 4 seconds"}
     (ended,) = outcomes(path, mutants(TOP_LEFT))
     assert ended.failed == {"loading": "the end of the process (exit code 7)"}
 

@@ -48,8 +48,9 @@ class TrainingProgress(Progress):
 
     def scoring(self, part: str, images: int) -> Callable[[int], None]:
         """A bar for the score of one part; returns a function that advances it by some images."""
-        self.say(f"scoring the {part} set, {images:,} images")
-        bar = self.add_task(f"{part} set", total=images, words=f"{images:,} images")
+        name = "training" if part == "train" else part
+        self.say(f"scoring the {name} set, {images:,} images")
+        bar = self.add_task(f"{name} set", total=images, words=f"{images:,} images")
         return lambda count: self.advance(bar, count)
 
     def say(self, line: str) -> None:

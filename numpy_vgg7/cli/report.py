@@ -22,6 +22,7 @@ def report(
             metavar="FILE",
         ),
     ] = None,
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the report of a training as a self-contained HTML page, or compare several trainings.

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from numpy_vgg7.parity.layer.report import Finding, LayerReport
     from numpy_vgg7.parity.layer.update import check_sgd_step
 
+CONTROL_SEEDS = 500  # of `prove`
+TEST_SECONDS = 60.0  # for one bug in `prove --tests`
+
 __all__ = ["Finding", "LayerReport", "check", "check_layer", "check_sgd_step"]
 
 _HOMES = {

@@ -18,7 +18,6 @@ from numpy_vgg7.parity.localise import Culprit
 from numpy_vgg7.parity.mutants import CATALOGUE, TRAINING, Mutant
 from numpy_vgg7.parity.training_check import TrainingReference
 
-CONTROL_SEEDS = 500
 MAX_PROCESSES = 8  # of about 300 MB each
 
 TRAINS = ("training",)

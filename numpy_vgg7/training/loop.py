@@ -198,8 +198,8 @@ def nothing_learned(history: Sequence[Epoch], labels: Labels, config: TrainingCo
     """A line on a training that has not learned."""
     chance = chance_loss(labels, config.label_smoothing)
     return (
-        f"nothing was learned: the training loss ended at {history[-1].train_loss:.4g}, and guessing by the "
-        f"frequency of the labels gives {chance:.4g}; try other learning rates or more epochs"
+        f"nothing was learned: the training loss ended at {history[-1].train_loss:.4g}, no better than "
+        f"guessing by label frequency ({chance:.4g}); try other learning rates or more epochs"
     )
 
 

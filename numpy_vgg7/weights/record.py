@@ -23,7 +23,7 @@ def check_tensors(tensors: dict[str, NDArray[Any]], config: VGG7Config, source: 
     """Raise WeightsError, with the name of the tensor, unless `tensors` are valid parameters of `config`."""
     if not isinstance(config, VGG7Config):
         found = type(config).__name__
-        raise WeightsError(f"{source}: configuration", "a VGG7Config", found, "make one, or take a preset")
+        raise WeightsError(f"{source}: configuration", "a VGG7Config", found, "create one, or use a preset")
     if not isinstance(tensors, Mapping):
         raise WeightsError(
             source, "a dictionary of arrays", type(tensors).__name__, "give names to the arrays"
