@@ -1,9 +1,10 @@
 """`numpy-vgg7 train`."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -17,8 +18,9 @@ from numpy_vgg7.errors import ConfigError, TrainingError
 from numpy_vgg7.inputs import PLAIN
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.training import loop
+from numpy_vgg7.training.checkpoint import Binding
 from numpy_vgg7.training.config import PRESETS, TrainingConfig
-from numpy_vgg7.training.run_folder import RunConfig, RunFolder, free_folder, read_config
+from numpy_vgg7.training.run_folder import RunConfig, RunFolder, create_folder, read_config
 
 DEFAULTS = TrainingConfig()
 # Options with the names of fields of RunConfig, VGG7Config and TrainingConfig change these.
@@ -98,43 +100,92 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a network; write its weights, metrics and plots to a run folder."""
-    if resume:
-        _refuse_settings(context)
-        folder = RunFolder(resume)
-        run = folder.read_config()
-        dataset = run.load_data(run.model.classes, run.model.image_size)
-    else:
-        run = run_config(context)
-        dataset = run.load_data(download=download)
-        found = dataset.classes or run.model.classes
-        run = replace(run, model=replace(run.model, image_size=dataset.image_size, classes=found))
-    model = run.new_model()
-    splits = run.split(dataset)
-    if resume:
-        state = folder.read_state(model, options.print_note)
-    else:
-        folder = RunFolder(out or free_folder(run.preset, run.data, run.training.seed))
-        folder.create(run)
-        state = loop.start(model, run.training)
-    options.print_notes(dataset)
-    del dataset  # the splits have copies of their images
-
-    model.threads = threads
-    first_epoch = len(state.history)
-    record: dict[str, Any] = dict.fromkeys(RECORD)
-    record |= {"preset": run.preset, "data": run.data, "seed": run.training.seed, "out": str(folder.path)}
-    with TrainingProgress(len(splits.train), run.training.epochs, first_epoch) as progress:
+    with ExitStack() as lock:
+        if resume:
+            _refuse_settings(context)
+            session = _resumed(RunFolder(resume), lock)
+        else:
+            session = _begun(run_config(context), out, download, lock)
+        session.model.threads = threads
         try:
-            seconds = _train(model, splits, run.training, state, folder, progress)
+            record, scores = _train(session, as_json)
+        except KeyboardInterrupt:
+            options.print_note(f"interrupted; continue with: numpy-vgg7 train --resume {session.folder.path}")
+            raise
+    if as_json:
+        print_json(record)
+        return
+    for part, score in scores.items():
+        screen.print(f"{part:<10} accuracy {score.accuracy:.4f}  loss {score.loss:.4f}  ({score.n} images)")
+    chosen = f"weights with the lowest validation loss, of epoch {record['best_epoch']}"
+    line = f"{record['seconds']:.1f} s; {chosen}: {session.folder.best}"
+    screen.print(line, soft_wrap=True, markup=False)
+
+
+RECORD = (
+    "preset", "data", "epochs", "seed", "train_accuracy", "validation_accuracy", "test_accuracy", "test_loss",
+    "images_per_second", "seconds", "out", "best_epoch", "learned",
+)  # fmt: skip
+
+
+class Session(NamedTuple):
+    """A training that can start or continue. Its folder is locked."""
+
+    run: RunConfig
+    folder: RunFolder
+    model: VGG7
+    splits: Splits
+    binding: Binding
+    state: loop.State
+
+
+def _begun(run: RunConfig, out: Path | None, download: bool, lock: ExitStack) -> Session:
+    """A new training in a new folder."""
+    dataset = run.load_data(download=download)
+    classes = dataset.classes or run.model.classes
+    run = replace(run, model=replace(run.model, image_size=dataset.image_size, classes=classes))
+    model, splits = run.new_model(), run.split(dataset)
+    binding, state = run.binding(splits), loop.start(model, run.training)
+    folder = create_folder(run, out)
+    lock.enter_context(folder.locked(options.print_note))
+    options.print_notes(dataset)
+    return Session(run, folder, model, splits, binding, state)
+
+
+def _resumed(folder: RunFolder, lock: ExitStack) -> Session:
+    """The training in a folder, continued."""
+    run = folder.read_config()
+    lock.enter_context(folder.locked(options.print_note))
+    dataset = run.load_data(run.model.classes, run.model.image_size)
+    model, splits = run.new_model(), run.split(dataset)
+    binding = run.binding(splits)
+    state = folder.read_state(model, binding, options.print_note)
+    options.print_notes(dataset)
+    return Session(run, folder, model, splits, binding, state)
+
+
+def _train(session: Session, as_json: bool) -> tuple[dict[str, Any], dict[str, loop.Score]]:
+    """Train, and write the results of every epoch. Returns the record and the scores by part."""
+    run, folder, model, splits, binding, state = session
+    config, first_epoch = run.training, len(state.history)
+    record: dict[str, Any] = dict.fromkeys(RECORD)
+    record |= {"preset": run.preset, "data": run.data, "seed": config.seed, "out": str(folder.path)}
+    began = time.perf_counter()
+    with TrainingProgress(len(splits.train), config.epochs, first_epoch) as progress:
+        try:
+            for after in loop.train(model, splits, config, state, progress):
+                folder.write(model, after, binding)
+                progress.next_epoch(after)
         except TrainingError:
             if as_json:
                 print_json(record | {"epochs": len(state.history), "learned": False})
             raise
-        scores = _score_and_plot(folder, threads, splits, state, progress)
+        seconds = time.perf_counter() - began
+        scores = _score_and_plot(folder, model.threads, splits, state, progress)
     labels = splits.train.labels
-    learned = loop.has_learned(state.history, labels, run.training)
+    learned = loop.has_learned(state.history, labels, config)
     if not learned:
-        options.print_note(loop.nothing_learned(state.history, labels, run.training))
+        options.print_note(loop.nothing_learned(state.history, labels, config))
     speeds = [row.images_per_second for row in state.history[first_epoch:] or state.history]
     record |= {
         "epochs": len(state.history),
@@ -147,41 +198,7 @@ def train(
         "best_epoch": state.best_epoch,
         "learned": learned,
     }
-    if as_json:
-        print_json(record)
-        return
-    for part, score in scores.items():
-        screen.print(f"{part:<10} accuracy {score.accuracy:.4f}  loss {score.loss:.4f}  ({score.n} images)")
-    chosen = f"weights with the lowest validation loss, of epoch {state.best_epoch}"
-    line = f"{seconds:.1f} s; {chosen}: {folder.best}"
-    screen.print(line, soft_wrap=True, markup=False)
-
-
-RECORD = (
-    "preset", "data", "epochs", "seed", "train_accuracy", "validation_accuracy", "test_accuracy", "test_loss",
-    "images_per_second", "seconds", "out", "best_epoch", "learned",
-)  # fmt: skip
-
-
-def _train(
-    model: VGG7,
-    splits: Splits,
-    config: TrainingConfig,
-    state: loop.State,
-    folder: RunFolder,
-    progress: TrainingProgress,
-) -> float:
-    """Train, write the results of every epoch, and return the seconds that it took."""
-    began = time.perf_counter()
-    try:
-        for after in loop.train(model, splits, config, state, progress):
-            folder.write(model, after)
-            progress.next_epoch(after)
-    except KeyboardInterrupt:
-        progress.stop()
-        options.print_note(f"interrupted; continue with: numpy-vgg7 train --resume {folder.path}")
-        raise
-    return time.perf_counter() - began
+    return record, scores
 
 
 def _score_and_plot(
