@@ -1,6 +1,5 @@
 """A thread pool whose calling thread takes part in the work."""
 
-import os
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -50,26 +49,22 @@ class Job:
 
 
 class ThreadPool:
-    """`threads - 1` workers that live as long as the pool, and the calling thread."""
+    """`threads - 1` workers that live as long as the pool, and the calling thread.
+
+    In a forked process, a pool of its parent has no workers, and the calling thread does all the work.
+    """
 
     def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self._start()
-
-    def _start(self) -> None:
-        self._process = os.getpid()
-        self._inboxes: list[SimpleQueue[Job | None]] = [SimpleQueue() for _ in range(self._threads - 1)]
+        self._inboxes: list[SimpleQueue[Job | None]] = [SimpleQueue() for _ in range(threads - 1)]
+        weakref.finalize(self, _stop, self._inboxes)  # before an interrupt can leave half of them
         for inbox in self._inboxes:
             Thread(target=_serve, args=(inbox,), daemon=True).start()
-        weakref.finalize(self, _stop, self._inboxes)
 
     def run(self, tasks: Sequence[Work]) -> None:
         """Run all tasks. They are started in order, each by the next free thread. Raises what a task raises.
 
         Returns, or raises, only when no worker works on a task any more, even after a KeyboardInterrupt.
         """
-        if os.getpid() != self._process:
-            self._start()  # threads do not survive a fork
         pending = deque(tasks)
         jobs = [
             Job(partial(copy_context().run, _work, pending))  # a worker uses the caller's NumPy settings
