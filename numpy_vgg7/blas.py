@@ -25,7 +25,7 @@ class single_threaded:  # noqa: N801 - used like a function
                 _users.add(self)
                 if not _before:
                     _before[:] = [library.get_num_threads() for library in libraries()]
-                    if any(count != 1 for count in _before):
+                    if set(_before) - {1}:
                         set_threads([1] * len(_before))
         except BaseException:
             self.end()
@@ -43,7 +43,7 @@ class single_threaded:  # noqa: N801 - used like a function
 
 
 def _give_back() -> None:
-    if any(count != 1 for count in _before):
+    if set(_before) - {1}:
         set_threads(_before)
     _before.clear()
 

@@ -102,11 +102,11 @@ class VGG7:
         limit = blas.single_threaded()
         try:
             with self._lock, limit:
+                self._executor = self._executor or self._new_executor()
                 try:
-                    self._executor = self._executor or self._new_executor()
                     return copy_context().run(use, self._executor)
                 except BaseException:
-                    self._executor = None
+                    self._executor.release()
                     raise
         finally:
             limit.end()  # again, in case an interrupt arrived before the end of the block began

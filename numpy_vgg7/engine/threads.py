@@ -7,6 +7,7 @@ from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any
 
 Work = Callable[[], object]
 
@@ -48,6 +49,9 @@ class Job:
             self.finished.get()
 
 
+Inbox = SimpleQueue[Any]  # of jobs, and in the end the reference to the dead pool
+
+
 class ThreadPool:
     """`threads - 1` workers that live as long as the pool, and the calling thread.
 
@@ -55,10 +59,11 @@ class ThreadPool:
     """
 
     def __init__(self, threads: int) -> None:
-        self._inboxes: list[SimpleQueue[Job | None]] = [SimpleQueue() for _ in range(threads - 1)]
-        weakref.finalize(self, _stop, self._inboxes)  # before an interrupt can leave half of them
+        self._inboxes: list[Inbox] = [SimpleQueue() for _ in range(threads - 1)]
         for inbox in self._inboxes:
-            Thread(target=_serve, args=(inbox,), daemon=True).start()
+            # The end of the pool puts its reference into the inbox. None of our code runs then: Python drops
+            # an interrupt in a finalizer.
+            Thread(target=_serve, args=(inbox, weakref.ref(self, inbox.put)), daemon=True).start()
 
     def run(self, tasks: Sequence[Work]) -> None:
         """Run all tasks. They are started in order, each by the next free thread. Raises what a task raises.
@@ -99,9 +104,9 @@ def _finish(pending: deque[Work], jobs: Sequence[Job]) -> None:
         raise interrupt
 
 
-def _serve(inbox: "SimpleQueue[Job | None]") -> None:
-    """What a worker does: one job after another, until None arrives."""
-    while (job := inbox.get()) is not None:
+def _serve(inbox: Inbox, pool: object) -> None:
+    """What a worker does: one job after another, until the reference to the dead pool arrives."""
+    while isinstance(job := inbox.get(), Job):
         if job.claim(WORKER):
             job.run()
         del job
@@ -119,8 +124,3 @@ def _work(pending: deque[Work]) -> None:
     except BaseException:
         pending.clear()
         raise
-
-
-def _stop(inboxes: "list[SimpleQueue[Job | None]]") -> None:
-    for inbox in inboxes:
-        inbox.put(None)
