@@ -6,8 +6,10 @@ from typing import Any
 
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.network import ACTIVATIONS, Layer, vgg7
+from numpy_vgg7.reading import LONGEST_TEXT, FileKind
 
 DTYPES = ("float32", "float64")
+CONFIG_FILE = FileKind("configuration in JSON", ConfigError, longest=LONGEST_TEXT)
 
 _SQUASHED = ("relu", "relu", "relu", "relu", "tanh", "tanh", "arctan")
 _PLAIN = ("relu", "relu", "relu", "relu", "tanh", "tanh", "identity")

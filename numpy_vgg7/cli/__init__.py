@@ -11,15 +11,21 @@ BAD_INPUT = 3
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    from numpy_vgg7.cli import console
     from numpy_vgg7.cli.commands import app
     from numpy_vgg7.errors import VGG7Error
 
+    console.accept_any_text()
     try:
-        app(prog_name="numpy-vgg7")
+        try:
+            app(prog_name="numpy-vgg7")
+        finally:
+            console.flush()
     except VGG7Error as error:
-        print(f"numpy-vgg7: {error}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+        console.complain(str(error))
     except MemoryError as error:
         line = f"expected enough for the arrays, found too little ({error}); use smaller sizes or batches"
-        print(f"numpy-vgg7: memory: {line}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+        console.complain(f"memory: {line}")
+    except OSError as error:
+        console.give_up(error)
+    sys.exit(BAD_INPUT)

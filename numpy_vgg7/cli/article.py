@@ -12,7 +12,8 @@ from numpy_vgg7 import plots
 from numpy_vgg7.article.protocol import BACKPROPS, EPOCHS, SEED, prepare, read_data, train
 from numpy_vgg7.article.tuned import TUNED_PRESETS, train_tuned
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
+from numpy_vgg7.cli.console import messages, print_json, screen
+from numpy_vgg7.cli.options import AsJson
 from numpy_vgg7.data.mnist import read_t10k
 
 
@@ -63,7 +64,7 @@ def article(
             ),
         }
         plots.write(plot_dir, figures)
-        messages.print(f"wrote {', '.join(figures)} in {plot_dir}", soft_wrap=True)
+        messages.print(f"wrote {', '.join(figures)} in {plot_dir}")
     total = len(split.test)
     if as_json:
         print_json(

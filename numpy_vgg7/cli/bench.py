@@ -16,7 +16,8 @@ from numpy_vgg7.bench.rows import Row
 from numpy_vgg7.bench.scaling import Scaling, scale, thread_counts
 from numpy_vgg7.bench.times import JAX, TORCH, Watch, compare
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
+from numpy_vgg7.cli.console import messages, print_json, screen
+from numpy_vgg7.cli.options import AsJson
 from numpy_vgg7.environment import blas, blas_problems
 from numpy_vgg7.plots import write_figure
 
@@ -128,7 +129,7 @@ def bench(
     if found.scaling:
         screen.print(report.scaling_table(found.scaling))
     for line in [*report.summary(found), *(f"! {problem}" for problem in blas_problems(found.blas))]:
-        screen.print(line, soft_wrap=True, markup=False)
+        screen.print(line)
 
 
 def _names(values: list[str] | None) -> list[str]:

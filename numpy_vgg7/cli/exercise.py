@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, messages, print_json
+from numpy_vgg7.cli.console import messages, print_json, screen
+from numpy_vgg7.cli.options import AsJson
 from numpy_vgg7.exercise.verdict import HINTS
 from numpy_vgg7.exercise.verdict import check as check_exercise
 from numpy_vgg7.exercise.write import new as new_exercise
@@ -33,9 +34,9 @@ def new(
     """
     _require(hint)
     for path in new_exercise(folder, seed, hint):
-        print(f"wrote {path}")
+        screen.print(f"wrote {path}")
     line = f"next: mend {folder / 'network.py'}, then run numpy-vgg7 exercise check {folder}"
-    messages.print(line, soft_wrap=True, markup=False)
+    messages.print(line)
 
 
 @exercise.command()
@@ -56,7 +57,7 @@ def check(
         print_json({"mended": verdict.mended, "hint": hint, "findings": findings})
     else:
         for line in verdict.lines(hint):
-            print(line)
+            screen.print(line)
     if not verdict.mended:
         raise typer.Exit(NOT_MENDED)
 

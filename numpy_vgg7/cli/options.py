@@ -1,15 +1,14 @@
 """Options, output and optional dependencies shared by several commands."""
 
-import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from numpy_vgg7 import plots
+from numpy_vgg7.cli.console import messages
 from numpy_vgg7.data import Dataset, Encoding
 from numpy_vgg7.errors import MissingDependencyError
 from numpy_vgg7.model import VGG7
@@ -17,9 +16,6 @@ from numpy_vgg7.model import VGG7
 if TYPE_CHECKING:
     from numpy_vgg7.parity.forward import ForwardReference
     from numpy_vgg7.weights import Origin
-
-screen = Console(highlight=False)  # results
-messages = Console(stderr=True, highlight=False)  # progress and notes
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 FORMATS = ".safetensors, .npz, .pt, .onnx, .keras or .weights.h5"
@@ -80,7 +76,7 @@ def encoding(
 
 def print_note(line: str) -> None:
     """Print a line on standard error."""
-    messages.print(line, soft_wrap=True, markup=False)
+    messages.print(line)
 
 
 def print_notes(data: Dataset) -> None:
@@ -93,11 +89,6 @@ def given(context: typer.Context, name: str) -> bool:
     """Whether an option was given on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
-
-
-def print_json(record: dict[str, Any]) -> None:
-    """Print one JSON object on one line. NaN, which JSON does not have, is an error."""
-    print(json.dumps(record, allow_nan=False))
 
 
 @contextmanager
@@ -179,5 +170,5 @@ def read_weights(path: Path, origin: "Origin | None" = None) -> VGG7:
 
     imported = import_weights(path, origin)
     for line in imported.steps + imported.assumed:
-        messages.print(line, soft_wrap=True, markup=False)
+        messages.print(line)
     return imported.model

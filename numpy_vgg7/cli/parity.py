@@ -7,7 +7,8 @@ import typer
 from rich.progress import track
 
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
+from numpy_vgg7.cli.console import messages, print_json, screen
+from numpy_vgg7.cli.options import AsJson
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.files import write_text
 from numpy_vgg7.model import VGG7
@@ -130,7 +131,7 @@ def prove_(
         if not only:
             screen.print(report.needed_table(needed(verdicts)))
         for failure in failures[:10]:
-            screen.print(f"the unchanged network fails: {failure}", markup=False)
+            screen.print(f"the unchanged network fails: {failure}")
         caught = sum(verdict.caught for verdict in verdicts)
         control_words = f"the unchanged network passes {seeds} seeds" if not failures else "CONTROL FAILED"
         screen.print(
@@ -151,7 +152,7 @@ def _prove_tests(file: Path, mutants: list[Mutant], seconds: float, as_json: boo
         return
     screen.print(report.own_tests_table(found))
     for line in report.own_tests_summary(file, names, found):
-        screen.print(line, soft_wrap=True, markup=False)
+        screen.print(line)
 
 
 @parity.command("case")
@@ -178,15 +179,15 @@ def case_(
     inner = case_file.CaseFile(second, expected)
     first = reference(case)
     case_file.write_case(file, case, first, inner, seed)
-    print(f"wrote {file}")
+    screen.print(f"wrote {file}")
     silent = [
         name for name, array in (first | expected).items() if name.endswith(".grad") and not array.any()
     ]
     if silent:
         words = f"note: {silent[0]} is zero everywhere, which proves nothing; choose another --seed"
-        messages.print(words, soft_wrap=True, markup=False)
+        messages.print(words)
     for line in _next_steps(file, len(case.labels), case.model.config):
-        messages.print(line, soft_wrap=True, markup=False)
+        messages.print(line)
 
 
 def _next_steps(file: Path, batch: int, config: VGG7Config) -> list[str]:
@@ -257,6 +258,6 @@ def _show(found: Report, record: dict[str, object] | None, html: Path | None, ev
         if every or not found.comparison.passed:
             screen.print(report.as_table(found, failures_only=not every))
         for line in report.summary(found):
-            screen.print(line, soft_wrap=True, markup=False)
+            screen.print(line)
     if not found.passed:
         raise typer.Exit(MISMATCH)

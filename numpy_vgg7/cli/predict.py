@@ -1,13 +1,13 @@
 """`numpy-vgg7 predict`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from numpy_vgg7.cli import BAD_INPUT, options
-from numpy_vgg7.cli.options import AsJson, messages, print_json
+from numpy_vgg7.cli.console import complain, messages, print_json, screen
+from numpy_vgg7.cli.options import AsJson
 from numpy_vgg7.errors import VGG7Error
 from numpy_vgg7.functional import Array
 from numpy_vgg7.pictures import SUFFIXES
@@ -55,7 +55,7 @@ def predict(
         try:
             file = read.read_images(path, model.config.image_size, encoding)
         except VGG7Error as error:  # the other files still have an answer
-            print(f"numpy-vgg7: {error}", file=sys.stderr)
+            complain(str(error))
             errors.append({"file": str(path), "error": str(error)})
             continue
         found = [
@@ -79,7 +79,7 @@ def predict(
     if show and seen:
         write_sheet(show, seen, [f"{row['file']}: {row['label']}" for row in rows])
         if len(rows) > len(seen):
-            messages.print(f"{show}: only the first {len(seen)} images", soft_wrap=True, markup=False)
+            messages.print(f"{show}: only the first {len(seen)} images")
     if errors:
         raise typer.Exit(BAD_INPUT)
 
@@ -98,9 +98,6 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     """Print the answers for one file, and its warnings on standard error."""
     for row in rows:
         image = f", image {row['index']}" if len(rows) > 1 else ""
-        # `print`, since the console would wrap a path and interpret it as markup.
-        print(
-            f"{row['file']}{image}: {row['label']} ({row['probability']:.1%}; {row['assumed']})", flush=True
-        )
+        screen.print(f"{row['file']}{image}: {row['label']} ({row['probability']:.1%}; {row['assumed']})")
     for warning in rows[0]["warnings"]:
-        print(f"{rows[0]['file']}: warning: {warning}", file=sys.stderr)
+        messages.print(f"{rows[0]['file']}: warning: {warning}")

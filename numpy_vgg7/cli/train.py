@@ -9,7 +9,8 @@ import typer
 
 from numpy_vgg7 import plots
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, print_json, screen
+from numpy_vgg7.cli.console import print_json, screen
+from numpy_vgg7.cli.options import AsJson
 from numpy_vgg7.cli.progress import TrainingProgress
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.data import Splits
@@ -154,7 +155,7 @@ def train(
         screen.print(f"{part:<10} accuracy {score.accuracy:.4f}  loss {score.loss:.4f}  ({score.n} images)")
     chosen = f"weights with the lowest validation loss, of epoch {state.best_epoch}"
     line = f"{seconds:.1f} s; {chosen}: {folder.best}"
-    screen.print(line, soft_wrap=True, markup=False)
+    screen.print(line)
 
 
 RECORD = (

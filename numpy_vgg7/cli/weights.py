@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from numpy_vgg7.cli import options
+from numpy_vgg7.cli.console import messages, screen
 from numpy_vgg7.cli.options import Weights
 from numpy_vgg7.config import VGG7Config
 
@@ -42,12 +43,12 @@ def export(
         save(out, model, writers)
     else:
         write_bytes(out, npz_bytes(from_pytorch(model.params, layout)))
-    print(f"wrote {out}")
+    screen.print(f"wrote {out}")
     if out.suffix == ".onnx" and model.dtype == "float64":
-        options.messages.print("the graph is in float64; ONNX Runtime has convolutions in float32 only")
+        messages.print("the graph is in float64; ONNX Runtime has convolutions in float32 only")
     if probe:
         write_probe(probe, model)
-        print(f"wrote {probe}")
+        screen.print(f"wrote {probe}")
 
 
 def import_(
@@ -107,21 +108,21 @@ def import_(
         raise typer.BadParameter(str(error)) from error
     if probe:
         verdict = check_probe(model, probe)
-        options.messages.print(verdict.message, soft_wrap=True, markup=False)
+        messages.print(verdict.message)
         if not verdict.passed:
             raise typer.Exit(MISMATCH)
     save(out, model, writers)
-    print(f"wrote {out}")
+    screen.print(f"wrote {out}")
 
 
 def _configuration(
     preset: str | None, config: Path | None, activations: str | None
 ) -> tuple[VGG7Config | None, tuple[str, ...] | None]:
     """The configuration and the activations that the options give."""
-    from numpy_vgg7.files import read_text
+    from numpy_vgg7.config import CONFIG_FILE
 
     if sum(option is not None for option in (preset, config, activations)) > 1:
         raise typer.BadParameter("give one of --preset, --config and --activations", param_hint="--config")
-    known = VGG7Config.from_json(read_text(config)) if config else None
+    known = VGG7Config.from_json(CONFIG_FILE.read(config)) if config else None
     functions = tuple(name.strip() for name in activations.split(",")) if activations else None
     return known, VGG7Config.preset(preset).activations if preset else functions

@@ -9,12 +9,12 @@ read, too.
 import json
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
@@ -28,16 +28,15 @@ from numpy_vgg7.network import Conv2d, Layer, parameter_shapes, trace_names
 from numpy_vgg7.optim import SGD
 from numpy_vgg7.parity.case import STEPS, Case
 from numpy_vgg7.parity.second import PREFIX as SECOND
+from numpy_vgg7.reading import FileKind
+from numpy_vgg7.weights.safetensors_file import read_all, read_metadata
+from numpy_vgg7.weights.tensors import widen
 
 KEY = "numpy_vgg7_case"
 PREFIX = "reference/"
 # Of the optimizer; a case has no other settings.
 SGD_FIELDS = ("lr_conv", "lr_fc", "momentum", "weight_decay", "nesterov")
-# What safetensors, and NumPy behind it, raise for damaged files.
-_READ_ERRORS = (
-    safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError, MemoryError,
-    OverflowError,
-)  # fmt: skip
+KIND = FileKind("safetensors file", CaseError, "write it anew")
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -104,13 +103,10 @@ def read_case(path: Path) -> CaseFile:
 def find_case(candidate: Path) -> Path:
     """The one case file in the folder of a candidate. Raises CaseError where there is none, or several."""
     found = []
-    for path in sorted(candidate.parent.glob("*.safetensors")):
-        try:
-            with safetensors.safe_open(path, framework="numpy") as file:
-                if KEY in (file.metadata() or {}):
-                    found.append(path)
-        except _READ_ERRORS:
-            continue  # not a case, whatever it is; the candidate itself is read, and judged, elsewhere
+    for path in sorted(_neighbours(candidate)):
+        with suppress(CaseError):  # not a case, whatever it is; the candidate itself is read elsewhere
+            if KEY in read_metadata(path, KIND):
+                found.append(path)
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise _error(candidate, "one case file in the same folder", names, "name it with --case")
@@ -119,16 +115,15 @@ def find_case(candidate: Path) -> Path:
 
 def read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     """Tensors and metadata of a safetensors file. Raises CaseError if it is none."""
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing there"
-        raise _error(path, "a file", found, "check the path")
+    tensors, metadata = read_all(path, KIND)
+    return widen(tensors)[0], metadata
+
+
+def _neighbours(candidate: Path) -> list[Path]:
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, dict(file.metadata() or {})
-    except _READ_ERRORS as error:
-        found = f"something else ({error})"
-        raise _error(path, "a whole safetensors file", found, "write it anew") from error
+        return [path for path in candidate.parent.iterdir() if path.suffix == ".safetensors"]
+    except OSError as error:
+        raise _error(candidate.parent, "a readable folder", str(error), "check the path") from error
 
 
 def trace_shapes(layers: tuple[Layer, ...], config: VGG7Config, batch: int) -> dict[str, tuple[int, ...]]:

@@ -13,7 +13,8 @@ from numpy_vgg7.errors import DataError
 from numpy_vgg7.functional import Array
 from numpy_vgg7.pictures import FORMATS
 
-MAX_PIXELS = 2**26  # 67 million, more than most phones take; as RGB, they need 270 MB
+MAX_PIXELS = 50_000_000  # as many as phones take; a WebP image of this size needs 800 MB
+MAX_EXACT = 2**24  # that are not reduced while they are read
 MAX_16_BIT = 65535
 
 # Pillow also logs what it raises, and without a handler, Python prints that.
@@ -39,7 +40,7 @@ def read_grey(path: Path, formats: tuple[str, ...] = tuple(FORMATS), longest: in
     try:
         # Pillow warns of damaged EXIF blocks and of half as many pixels as it refuses.
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats) as image:
-            _check_size(path, image)
+            _check_size(path, image, MAX_PIXELS if longest else MAX_EXACT)
             if longest:
                 image.draft(image.mode, (longest, longest))  # a JPEG is reduced by its decoder
             ImageOps.exif_transpose(image, in_place=True)
@@ -53,12 +54,12 @@ def read_grey(path: Path, formats: tuple[str, ...] = tuple(FORMATS), longest: in
         raise DataError(str(path), f"a complete {names} image", f"something else ({error})", fix) from error
 
 
-def _check_size(path: Path, image: Image.Image) -> None:
+def _check_size(path: Path, image: Image.Image, most: int) -> None:
     """Raise DataError if an image, of which only the header was read, is too large."""
     width, height = image.size
-    if width * height > MAX_PIXELS:
+    if width * height > most:
         fix = "crop or reduce the image"
-        raise DataError(str(path), f"at most {MAX_PIXELS:,} pixels", f"{width}x{height}", fix)
+        raise DataError(str(path), f"at most {most:,} pixels", f"{width}x{height}", fix)
 
 
 def _reduced(image: Image.Image, longest: int | None) -> Image.Image:
@@ -70,6 +71,12 @@ def _reduced(image: Image.Image, longest: int | None) -> Image.Image:
         image = image.convert("RGBA" if transparent else "L" if image.mode == "1" else "RGB")
     factor = -(-max(image.size) // longest) if longest else 1
     return image.reduce((min(factor, image.width), min(factor, image.height))) if factor > 1 else image
+
+
+def reduced_colours(colours: Array, longest: int) -> Array:
+    """Colours (H, W, 3), reduced by a whole factor to `longest` pixels per side."""
+    channels = (Image.fromarray(np.ascontiguousarray(colours[..., k])) for k in range(3))
+    return np.stack([np.asarray(_reduced(channel, longest)) for channel in channels], axis=-1)
 
 
 def _grey(image: Image.Image) -> Array:

@@ -17,6 +17,7 @@ from numpy_vgg7.files import move, write_text
 from numpy_vgg7.functional import Arrays
 from numpy_vgg7.inputs import PLAIN, Encoding, Note, warn
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.reading import LONGEST_TEXT, FileKind
 from numpy_vgg7.training.config import TrainingConfig
 from numpy_vgg7.training.loop import Epoch, State, start
 from numpy_vgg7.weights.formats import read_safetensors, write_safetensors
@@ -169,7 +170,10 @@ class RunFolder:
         parts: dict[str, Arrays] = {"params": {}, "velocity": {}}
         if any(name.startswith("average/") for name in tensors):
             parts["average"] = {}
-        try:
+        kind = FileKind(
+            f"checkpoint of the training in {self.path}", TrainingError, "start the training again"
+        )
+        with kind.parsing(path):
             history = [Epoch(int(row[0]), *map(float, row[1:])) for row in json.loads(metadata or "")]
             for part, arrays in parts.items():
                 for name, parameter in model.params.items():
@@ -178,18 +182,17 @@ class RunFolder:
                         raise ValueError(f"{part}/{name} with another shape or dtype")
                     if not np.isfinite(arrays[name]).all():
                         raise ValueError(f"{part}/{name} not finite")
-        except (ValueError, TypeError, KeyError) as error:
-            expected = f"a checkpoint of the training in {self.path}"
-            raise TrainingError(str(path), expected, error, "start the training again") from error
         return State(**parts, history=history)
 
 
 def read_config(path: Path, fix: str) -> RunConfig:
     """Read a config.json. Raises TrainingError with this remedy if it is missing or invalid."""
+    kind = FileKind("config.json of a run folder", TrainingError, fix, LONGEST_TEXT)
     try:
-        return RunConfig.from_json(path.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise TrainingError(str(path), "the config.json of a run folder", error, fix) from error
+        with kind.parsing(path):
+            return RunConfig.from_json(kind.read(path))
+    except ConfigError as error:
+        raise kind.damaged(path, error) from error
 
 
 def free_folder(preset: str, data: str, seed: int) -> Path:
