@@ -19,6 +19,7 @@ from numpy_vgg7.cli import options
 from numpy_vgg7.cli.console import messages, print_json, screen
 from numpy_vgg7.cli.options import AsJson
 from numpy_vgg7.environment import blas, blas_problems
+from numpy_vgg7.limits import MOST_THREADS
 from numpy_vgg7.plots import write_figure
 
 WATCHED: dict[str, Any] = {"console": messages, "disable": not messages.is_terminal}  # of progress bars
@@ -52,7 +53,7 @@ def bench(
     cases: Annotated[
         list[str] | None, typer.Option(help="Only these cases, e.g. article-b1,vgg7-b64.", metavar="NAMES")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads for each contender.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="Threads for each contender.")] = 2,
     scaling: Annotated[
         bool,
         typer.Option(

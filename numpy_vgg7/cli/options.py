@@ -11,6 +11,7 @@ from numpy_vgg7 import plots
 from numpy_vgg7.cli.console import messages
 from numpy_vgg7.data import Dataset, Encoding
 from numpy_vgg7.errors import MissingDependencyError
+from numpy_vgg7.limits import MOST_THREADS
 from numpy_vgg7.model import VGG7
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ LabelsFrom = Annotated[int, typer.Option(min=0, help="The label of the first cla
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 # The default is one thread, so that results do not depend on the number of processors.
 Threads = Annotated[
-    int, typer.Option(min=1, help="Number of threads. Several help with images larger than the digits.")
+    int,
+    typer.Option(
+        min=1, max=MOST_THREADS, help="Number of threads. Several help with images larger than the digits."
+    ),
 ]
 
 

@@ -233,7 +233,7 @@ def check_(
     Exit code 4 on a mismatch.
     """
     candidate = read_candidate(file)
-    known = case_file.read_case(case or case_file.find_case(file))
+    known = case_file.read_case(case or case_file.find_case(file), options.print_note)
     found = check(known, candidate, partial, dtype, names, f"{file}: compared with the trace in the case")
     _show(found, report.check_json(found) if as_json else None, html, every)
 

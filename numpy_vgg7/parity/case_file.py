@@ -1,11 +1,12 @@
 """A case on disk: what another implementation is given, and the trace that it should have.
 
 A case file is safetensors, float64: the parameters ("conv1.weight"), "input" and "labels", the reference
-trace under "reference/...", and one metadata key with configuration, learning rates and seed. The second
-batch (see `second.py`) has the same layout under "second/...". Files of earlier versions, without it, are
-read, too.
+trace under "reference/...", and one metadata key with configuration, learning rates, seed and a checksum.
+The second batch (see `second.py`) has the same layout under "second/...". Files of earlier versions, without
+it or without the checksum, are read, too.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import CaseError, ConfigError, VGG7Error
 from numpy_vgg7.files import write_bytes
 from numpy_vgg7.functional import Arrays
-from numpy_vgg7.inputs import as_images, as_labels
+from numpy_vgg7.inputs import Note, as_images, as_labels, warn
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.network import Conv2d, Layer, parameter_shapes, trace_names
 from numpy_vgg7.optim import SGD
@@ -33,6 +34,7 @@ from numpy_vgg7.weights.safetensors_file import read_all, read_metadata
 from numpy_vgg7.weights.tensors import widen
 
 KEY = "numpy_vgg7_case"
+SUM = "sha256"  # in the metadata
 PREFIX = "reference/"
 # Of the optimizer; a case has no other settings.
 SGD_FIELDS = ("lr_conv", "lr_fc", "momentum", "weight_decay", "nesterov")
@@ -70,21 +72,27 @@ def write_case(
     for prefix, part in file.parts.items():
         tensors |= {prefix + name: array for name, array in part.given.items()}
         tensors |= {prefix + PREFIX + name: array for name, array in part.reference.items()}
-    record = {
+    record: dict[str, Any] = {
         "config": json.loads(case.model.config.to_json()),
         "sgd": {name: getattr(case.sgd, name) for name in SGD_FIELDS},
         "seed": seed,
     }
     # safetensors writes wrong values for arrays that are not C-contiguous.
     contiguous = {name: np.array(array, order="C") for name, array in tensors.items()}
+    record[SUM] = _checksum(contiguous, record)
     write_bytes(path, safetensors.numpy.save(contiguous, metadata={KEY: json.dumps(record)}))
 
 
-def read_case(path: Path) -> CaseFile:
-    """Read what `write_case` wrote. Raises CaseError."""
+def read_case(path: Path, note: Note = warn) -> CaseFile:
+    """Read what `write_case` wrote. Raises CaseError. A file without a checksum is noted."""
     tensors, metadata = read_safetensors(path)
     try:
         record = _record(metadata.get(KEY))
+        written = record.pop(SUM, None)
+        if written is None:
+            note(f"{path}: a case of an earlier version, without a checksum: damage would not be noticed")
+        elif written != (found := _checksum(tensors, record)):
+            raise CaseError("checksum", str(written), found, "the case is damaged")
         config = VGG7Config.from_json(json.dumps(record["config"]))
         sgd, seed = _sgd(record["sgd"]), record.get("seed")
         if seed is not None and type(seed) is not int:
@@ -98,6 +106,15 @@ def read_case(path: Path) -> CaseFile:
     except VGG7Error as error:
         found = f"something else ({error})"
         raise _error(path, "a case that `parity case` wrote", found, "write it anew") from error
+
+
+def _checksum(tensors: Tensors, record: dict[str, Any]) -> str:
+    """SHA-256 of the metadata, and of the names, dtypes, shapes and bytes of all tensors."""
+    found = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(json.dumps([name, tensor.dtype.str, tensor.shape]).encode())
+        found.update(tensor.tobytes())
+    return found.hexdigest()
 
 
 def find_case(candidate: Path) -> Path:

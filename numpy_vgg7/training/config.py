@@ -59,7 +59,7 @@ class TrainingConfig:
             if type(getattr(self, name)) is not bool:
                 raise ConfigError(name, "true or false", getattr(self, name), "correct it")
         for name, known in (("augmentation", tuple(AUGMENTATIONS)), ("schedule", tuple(SCHEDULES))):
-            if getattr(self, name) not in known:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in known:
                 raise ConfigError(name, f"one of {', '.join(known)}", getattr(self, name), "correct it")
         if self.clip_norm is not None and not (_is_number(self.clip_norm) and self.clip_norm > 0):
             raise ConfigError(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_vgg7.config import VGG7Config
+from numpy_vgg7.config import DTYPES, VGG7Config
 from numpy_vgg7.data import Dataset, Splits, load, split
 from numpy_vgg7.environment import environment
 from numpy_vgg7.errors import ConfigError, OutputError, TrainingError, WeightsError
@@ -44,6 +44,8 @@ class RunConfig:
     limit: int | None = None
 
     def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ConfigError("dtype", " or ".join(DTYPES), repr(self.dtype), "correct it")
         if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
             raise ConfigError("limit", "a whole number >= 1", self.limit, "correct it")
 
@@ -79,8 +81,10 @@ class RunConfig:
         encoding = Encoding(**record.pop("encoding", {}))
         where = {key: record.pop(key, None) for key in ("data_dir", "test_data")}  # absent in older runs
         limit = record.pop("limit", None)
-        if not all(isinstance(value, str) for value in (*record.values(), *filter(None, where.values()))):
-            raise ValueError("preset, data and dtype are not all strings")
+        texts = {name: value for name, value in (record | where).items() if value is not None}
+        for name, value in texts.items():
+            if not isinstance(value, str) or "\0" in value:
+                raise ConfigError(name, "a text", repr(value), "correct it")
         config, training_config = VGG7Config.from_json(model), TrainingConfig(**training)
         return cls(model=config, training=training_config, encoding=encoding, limit=limit, **record, **where)
 
