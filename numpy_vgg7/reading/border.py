@@ -90,7 +90,7 @@ class FileKind:
             length = os.fstat(number).st_size
             if self.longest is not None and length > self.longest:
                 expected, found = f"at most {self.longest:,} bytes", f"{length:,}"
-                raise self.error(str(path), f"a {self.name} of {expected}", found, self.fix)
+                raise self.error(str(path), f"a readable {self.name} of {expected}", found, self.fix)
             require_memory(str(path), length, "use a machine with more memory", self.error)
             with self.parsing(path):
                 yield file
@@ -105,7 +105,8 @@ class FileKind:
                 os.close(number)
                 raise
         except (OSError, ValueError) as error:  # ValueError: a null character in the name
-            raise self.error(str(path), f"a {self.name}", _found(path, error), "check the path") from error
+            found = _found(path, error)
+            raise self.error(str(path), f"a readable {self.name}", found, "check the path") from error
         return number
 
     def read(self, path: Path) -> bytes:
