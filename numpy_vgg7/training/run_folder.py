@@ -75,14 +75,16 @@ class RunConfig:
     def from_json(cls, text: bytes) -> "RunConfig":
         """Read the output of `to_json`. Raises ValueError, KeyError, TypeError or ConfigError."""
         record: dict[str, Any] = json.loads(text)
-        model, training = json.dumps(record.pop("model")), dict(record.pop("recipe"))
+        model, training = json.dumps(record.pop("model")), record.pop("recipe")
         if "motion" in training:  # absent in the oldest runs
-            training["augmentation"] = training.pop("motion")
+            training = training | {"augmentation": training["motion"]}
+            del training["motion"]
         encoding = Encoding(**record.pop("encoding", {}))
         where = {key: record.pop(key, None) for key in ("data_dir", "test_data")}  # absent in older runs
         limit = record.pop("limit", None)
-        texts = {name: value for name, value in (record | where).items() if value is not None}
-        for name, value in texts.items():
+        for name, value in (
+            record | {name: text for name, text in where.items() if text is not None}
+        ).items():
             if not isinstance(value, str) or "\0" in value:
                 raise ConfigError(name, "a text", repr(value), "correct it")
         config, training_config = VGG7Config.from_json(model), TrainingConfig(**training)
