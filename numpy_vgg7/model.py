@@ -17,6 +17,7 @@ from numpy_vgg7.engine.gemm import materialize
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.functional import Array, Arrays, Labels, softmax
 from numpy_vgg7.inputs import as_images, as_labels
+from numpy_vgg7.limits import MOST_THREADS, require_memory
 from numpy_vgg7.network import initial_params, parameter_groups
 from numpy_vgg7.optim import SGD
 from numpy_vgg7.suggestions import instead
@@ -57,6 +58,9 @@ class VGG7:
         self.seed = seed
         self.dtype = dtype
         self.layers = config.layers()
+        count = config.parameter_count()
+        fix = "use fewer channels or hidden units, or smaller images"
+        require_memory(f"network of {count:,} parameters", 2 * count * np.dtype(dtype).itemsize, fix)
         self.params = initial_params(self.layers, seed, dtype)
         self._forget()
         self.threads = threads
@@ -75,8 +79,8 @@ class VGG7:
 
     @threads.setter
     def threads(self, count: int) -> None:
-        if type(count) is not int or count < 1:
-            raise ConfigError("threads", "a whole number >= 1", count, "correct it")
+        if type(count) is not int or not 1 <= count <= MOST_THREADS:
+            raise ConfigError("threads", f"a whole number from 1 to {MOST_THREADS}", count, "choose one")
         self._threads = count
         self.release()
 

@@ -1,6 +1,7 @@
 """Plots of a training: curves, confusion matrix, kernels and misclassified images. Needs matplotlib."""
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,7 +57,11 @@ def write_figure(path: Path, figure: "Figure") -> None:
 
 def new_figure(width: float, height: float) -> "Figure":
     """An empty figure, in inches."""
-    from matplotlib.figure import Figure  # no pyplot: no global state, no display needed
+    try:
+        from matplotlib.figure import Figure  # no pyplot: no global state, no display needed
+    except ValueError:  # MPLBACKEND names no backend; none is needed here
+        os.environ.pop("MPLBACKEND", None)
+        from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 

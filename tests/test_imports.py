@@ -12,7 +12,9 @@ from tests.commands import ROOT, python
 # A module imports only from itself and from the lines above its own. A name is a module or a package.
 ORDER = [
     {"errors", "suggestions"},
+    {"limits"},
     {"functional"},
+    {"reading"},
     {"network", "optim"},
     {"blas", "locks"},
     {"temporary"},

@@ -9,7 +9,8 @@ import typer
 
 from numpy_vgg7.article import EPOCHS, SEED
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
+from numpy_vgg7.cli.console import messages, print_json, screen
+from numpy_vgg7.cli.options import AsJson
 
 
 def article(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, print_json, screen, track
+from numpy_vgg7.cli.console import print_json, screen
+from numpy_vgg7.cli.options import AsJson, track
+from numpy_vgg7.limits import MOST_THREADS
 
 if TYPE_CHECKING:
     from numpy_vgg7.bench.measure import Contender
@@ -49,7 +51,7 @@ def bench(
         list[str] | None,
         typer.Option(help="Measure only these cases, e.g. article-b1,vgg7-b64.", metavar="NAMES"),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads for each contender.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="Threads for each contender.")] = 2,
     scaling: Annotated[
         bool,
         typer.Option(
@@ -132,7 +134,7 @@ def bench(
     if found.scaling:
         screen.print(report.scaling_table(found.scaling))
     for line in [*report.summary(found), *(f"! {problem}" for problem in blas_problems(found.blas))]:
-        screen.print(line, soft_wrap=True, markup=False)
+        screen.print(line)
 
 
 def _names(values: list[str] | None) -> list[str]:

@@ -8,9 +8,10 @@ import typer
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.article import article
 from numpy_vgg7.cli.bench import bench
+from numpy_vgg7.cli.console import print_json, screen
 from numpy_vgg7.cli.exercise import exercise
 from numpy_vgg7.cli.layout import SETTINGS, Command, Group
-from numpy_vgg7.cli.options import AsJson, Data, Weights, print_json, screen
+from numpy_vgg7.cli.options import AsJson, Data, Weights
 from numpy_vgg7.cli.parity import parity
 from numpy_vgg7.cli.predict import predict
 from numpy_vgg7.cli.report import report
@@ -111,8 +112,6 @@ def evaluate(
     screen.print(
         f"{data}, {part}: accuracy {result.accuracy:.4f} ({result.errors} of {result.n} misclassified), "
         f"loss {result.loss:.4f}",
-        soft_wrap=True,
-        markup=False,
     )
 
 
@@ -132,9 +131,11 @@ def inspect(
 
     from rich.table import Table
 
+    from numpy_vgg7.weights.formats import WEIGHTS
+
     file = options.weights_file(file)
     model = options.read_weights(file)
-    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    sha256 = hashlib.sha256(WEIGHTS.read(file)).hexdigest()
     config = json.loads(model.config.to_json())
     count = sum(parameter.size for parameter in model.params.values())
     if as_json:
@@ -152,7 +153,7 @@ def inspect(
         table.add_row(name, str(parameter.shape), str(parameter.dtype), *extremes)
     screen.print(table)
     for key, value in config.items():
-        screen.print(f"{key}: {value}", markup=False)
+        screen.print(f"{key}: {value}")
     screen.print(f"sha256: {sha256}")
 
 
@@ -174,7 +175,7 @@ def doctor(as_json: AsJson = False) -> None:
     for name, version in found["packages"].items():
         screen.print(f"  {name:<14} {version or '-'}")
     for note in notes:
-        screen.print(f"! {note}", soft_wrap=True, markup=False)
+        screen.print(f"! {note}")
     screen.print(verdict(notes))
 
 

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from numpy_vgg7.cli import options
+from numpy_vgg7.cli.console import print_json, screen
 from numpy_vgg7.cli.layout import Command, Group
-from numpy_vgg7.cli.options import AsJson, print_json
+from numpy_vgg7.cli.options import AsJson
 
 NOT_MENDED = 4
 
@@ -40,7 +41,7 @@ def new(
 
     options.require_one_of("--hint", hint, HINTS)
     for path in new_exercise(folder, seed, hint):
-        print(f"wrote {path}")
+        screen.print(f"wrote {path}")
     line = f"next: fix {folder / 'network.py'}, then run numpy-vgg7 exercise check {folder}"
     options.print_note(line)
 
@@ -66,6 +67,6 @@ def check(
         print_json({"mended": verdict.mended, "hint": hint, "findings": findings})
     else:
         for line in verdict.lines(hint):
-            print(line)
+            screen.print(line)
     if not verdict.mended:
         raise typer.Exit(NOT_MENDED)

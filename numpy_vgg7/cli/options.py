@@ -1,7 +1,5 @@
 """Options, output and optional dependencies shared by several commands."""
 
-import json
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -9,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
 
+from numpy_vgg7.cli.console import messages, warnings
 from numpy_vgg7.errors import MissingDependencyError
+from numpy_vgg7.limits import MOST_THREADS
 from numpy_vgg7.suggestions import instead
 
 if TYPE_CHECKING:
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from numpy_vgg7.weights import Origin
 
 Item = TypeVar("Item")
-
-screen = Console(highlight=False)  # results
-messages = Console(stderr=True, highlight=False)  # progress and notes
 
 
 def _be_quiet(quiet: bool) -> bool:
@@ -79,7 +75,11 @@ Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 # The default is one thread, so that results do not depend on the number of processors.
 Threads = Annotated[
     int,
-    typer.Option(min=1, help="Number of threads. More than one pays off for images larger than the digits."),
+    typer.Option(
+        min=1,
+        max=MOST_THREADS,
+        help="Number of threads. More than one pays off for images larger than the digits.",
+    ),
 ]
 
 
@@ -119,12 +119,12 @@ def changed_encoding(context: typer.Context, base: "Encoding") -> "Encoding":
 
 def print_note(line: str) -> None:
     """Print a line on standard error, unless --quiet is given."""
-    messages.print(line, soft_wrap=True, markup=False)
+    messages.print(line)
 
 
 def print_warning(line: str) -> None:
     """Print a line on standard error, even if --quiet is given."""
-    print(line, file=sys.stderr)
+    warnings.print(line)
 
 
 def print_notes(data: "Dataset") -> None:
@@ -152,11 +152,6 @@ def given(context: typer.Context, name: str) -> bool:
     """Whether an option was given on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
-
-
-def print_json(record: dict[str, Any]) -> None:
-    """Print one JSON object on one line. NaN, which JSON does not have, is an error."""
-    print(json.dumps(record, allow_nan=False))
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from numpy_vgg7.cli import options
+from numpy_vgg7.cli.console import print_json, screen
 from numpy_vgg7.cli.layout import Command, Group
-from numpy_vgg7.cli.options import AsJson, print_json, screen, track
+from numpy_vgg7.cli.options import AsJson, track
 from numpy_vgg7.parity import CONTROL_SEEDS, TEST_SECONDS
 from numpy_vgg7.suggestions import instead
 
@@ -152,7 +153,7 @@ def prove_(
         if not only:
             screen.print(report.needed_table(needed(verdicts)))
         for failure in failures[:10]:
-            screen.print(f"the unchanged network fails: {failure}", markup=False)
+            screen.print(f"the unchanged network fails: {failure}")
         caught = sum(verdict.caught for verdict in verdicts)
         control_words = f"the unchanged network passes {seeds} seeds" if not failures else "CONTROL FAILED"
         screen.print(
@@ -173,7 +174,7 @@ def _prove_tests(file: Path, mutants: "list[Mutant]", seconds: float, as_json: b
         return
     screen.print(report.own_tests_table(found))
     for line in report.own_tests_summary(file, names, found):
-        screen.print(line, soft_wrap=True, markup=False)
+        screen.print(line)
 
 
 @parity.command("case", cls=Command)
@@ -206,7 +207,7 @@ def case_(
     inner = case_file.CaseFile(second, expected)
     first = reference(case)
     case_file.write_case(file, case, first, inner, seed)
-    print(f"wrote {file}")
+    screen.print(f"wrote {file}")
     silent = [
         name for name, array in (first | expected).items() if name.endswith(".grad") and not array.any()
     ]
@@ -273,7 +274,7 @@ def check_(
     from numpy_vgg7.parity.judge import check
 
     candidate = read_candidate(file)
-    known = case_file.read_case(case or case_file.find_case(file))
+    known = case_file.read_case(case or case_file.find_case(file), options.print_note)
     found = check(known, candidate, partial, dtype, names, f"{file}: compared with the trace in the case")
     _show(found, report.check_json(found) if as_json else None, html, every)
 
@@ -307,6 +308,6 @@ def _show(found: "Report", record: dict[str, object] | None, html: Path | None, 
         if every or not found.comparison.passed:
             screen.print(report.as_table(found, failures_only=not every))
         for line in report.summary(found):
-            screen.print(line, soft_wrap=True, markup=False)
+            screen.print(line)
     if not found.passed:
         raise typer.Exit(MISMATCH)

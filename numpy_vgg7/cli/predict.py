@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from numpy_vgg7.cli import BAD_INPUT, options
-from numpy_vgg7.cli.options import AsJson, print_json
+from numpy_vgg7.cli.console import complain, print_json, screen
+from numpy_vgg7.cli.options import AsJson
 from numpy_vgg7.errors import VGG7Error
 from numpy_vgg7.pictures import SUFFIXES
 
@@ -58,7 +59,7 @@ def predict(
         try:
             file = read.read_images(path, model.config.image_size, encoding)
         except VGG7Error as error:  # the other files still have an answer
-            options.print_warning(f"numpy-vgg7: {error}")
+            complain(str(error))
             errors.append({"file": str(path), "error": str(error)})
             continue
         found = [
@@ -101,9 +102,6 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     """Print the answers for one file, and its warnings on standard error."""
     for row in rows:
         image = f", image {row['index']}" if len(rows) > 1 else ""
-        # `print`, since the console would wrap a path and interpret it as markup.
-        print(
-            f"{row['file']}{image}: {row['label']} ({row['probability']:.1%}; {row['assumed']})", flush=True
-        )
+        screen.print(f"{row['file']}{image}: {row['label']} ({row['probability']:.1%}; {row['assumed']})")
     for warning in rows[0]["warnings"]:
         options.print_warning(f"{rows[0]['file']}: warning: {warning}")

@@ -7,7 +7,8 @@ from datetime import timedelta
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
-from numpy_vgg7.cli.options import messages, print_note
+from numpy_vgg7.cli.console import messages
+from numpy_vgg7.cli.options import print_note
 from numpy_vgg7.training.loop import State
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, print_json, screen
+from numpy_vgg7.cli.console import print_json, screen
+from numpy_vgg7.cli.options import AsJson
 
 
 def report(
@@ -51,4 +52,4 @@ def report(
         records = map(write.record, folders, runs, scores)
         print_json({"out": str(path), "runs": list(records), "differences": write.differences(runs)})
     else:
-        screen.print(str(path), soft_wrap=True, markup=False)
+        screen.print(str(path))

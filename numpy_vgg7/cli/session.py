@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from numpy_vgg7 import plots
 from numpy_vgg7.cli import options
+from numpy_vgg7.cli.console import print_json
 from numpy_vgg7.cli.progress import TrainingProgress
 from numpy_vgg7.data import Splits
 from numpy_vgg7.errors import TrainingError
@@ -78,7 +79,7 @@ def train(session: Session, as_json: bool) -> tuple[dict[str, Any], dict[str, lo
                 progress.next_epoch(after)
         except TrainingError:
             if as_json:
-                options.print_json(record | {"epochs": len(state.history), "learned": False})
+                print_json(record | {"epochs": len(state.history), "learned": False})
             raise
         seconds = time.perf_counter() - began
         scores = _score_and_plot(folder, model.threads, splits, state, progress)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from numpy_vgg7.cli import options
+from numpy_vgg7.cli.console import print_json, screen
 from numpy_vgg7.cli.layout import Command
-from numpy_vgg7.cli.options import AsJson, print_json, screen
+from numpy_vgg7.cli.options import AsJson
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.training.config import TrainingConfig
 
@@ -148,7 +149,7 @@ def train(
         screen.print(f"{part:<10} accuracy {score.accuracy:.4f}  loss {score.loss:.4f}  ({score.n} images)")
     chosen = f"weights with the lowest validation loss (epoch {record['best_epoch']})"
     line = f"{record['seconds']:.1f} s; {chosen}: {folder.best}"
-    screen.print(line, soft_wrap=True, markup=False)
+    screen.print(line)
 
 
 def run_config(context: typer.Context) -> "RunConfig":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from numpy_vgg7.cli import options
+from numpy_vgg7.cli.console import screen
 from numpy_vgg7.cli.options import Weights
 
 if TYPE_CHECKING:
@@ -47,14 +48,14 @@ def export(
         save(out, model, writers)
     else:
         write_bytes(out, npz_bytes(from_pytorch(model.params, layout)))
-    print(f"wrote {out}")
+    screen.print(f"wrote {out}")
     if out.suffix == ".onnx" and model.dtype == "float64":
         options.print_warning(
             "the graph is in float64, but ONNX Runtime supports convolutions only in float32"
         )
     if probe:
         write_probe(probe, model)
-        print(f"wrote {probe}")
+        screen.print(f"wrote {probe}")
 
 
 def import_(
@@ -129,18 +130,17 @@ def import_(
         if not verdict.passed:
             raise typer.Exit(MISMATCH)
     save(out, model, writers)
-    print(f"wrote {out}")
+    screen.print(f"wrote {out}")
 
 
 def _configuration(
     preset: str | None, config: Path | None, activations: str | None
 ) -> "tuple[VGG7Config | None, tuple[str, ...] | None]":
     """The configuration and the activations that the options give."""
-    from numpy_vgg7.config import VGG7Config
-    from numpy_vgg7.files import read_text
+    from numpy_vgg7.config import CONFIG_FILE, VGG7Config
 
     if sum(option is not None for option in (preset, config, activations)) > 1:
         raise typer.BadParameter("give one of --preset, --config and --activations", param_hint="--config")
-    known = VGG7Config.from_json(read_text(config)) if config else None
+    known = VGG7Config.from_json(CONFIG_FILE.read(config)) if config else None
     functions = tuple(name.strip() for name in activations.split(",")) if activations else None
     return known, VGG7Config.preset(preset).activations if preset else functions

@@ -1,5 +1,6 @@
 """Images and labels, and their split into training, validation and test sets."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def _load(
         return load_npy(name, classes, image_size, encoding)
     if path.suffix in READERS:
         return READERS[path.suffix](path, classes, image_size, encoding)
-    if path.is_dir():
+    if os.path.isdir(path):
         return load_folder(path, classes, image_size, encoding)
     expected = (
         f"digits, {', '.join(COLLECTIONS)}, a file ending in .npz or .csv, IMAGES.npy,LABELS.npy, "

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from numpy_vgg7 import child
 from numpy_vgg7.errors import CodeError, ConfigError
-from numpy_vgg7.files import require_file
 from numpy_vgg7.suggestions import instead
 
 CODE = "network.py"
@@ -60,7 +59,6 @@ def check(folder: Path) -> Verdict:
     or lacks a function.
     """
     path = folder / CODE
-    require_file(path, CodeError)
     try:
         record = child.answer("numpy_vgg7.exercise.examine", path, seconds=SECONDS)
     except TimeoutError as error:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numpy_vgg7 import files
 from numpy_vgg7.errors import CaseError, VGG7Error
 from numpy_vgg7.parity.case_file import KEY, CaseFile, Tensors, read_safetensors
 from numpy_vgg7.parity.second import PREFIX as SECOND
+from numpy_vgg7.reading import LONGEST_TEXT, FileKind, read_npz
 from numpy_vgg7.suggestions import closest
 from numpy_vgg7.weights.state_dict import read_pt_tensors
 
@@ -46,7 +46,7 @@ def read_safetensors_candidate(path: Path) -> Tensors:
 
 READERS: dict[str, Callable[[Path], Tensors]] = {
     ".safetensors": read_safetensors_candidate,
-    ".npz": files.read_npz,
+    ".npz": read_npz,
     ".pt": read_pt_tensors,
     ".pth": read_pt_tensors,
 }
@@ -65,12 +65,9 @@ def as_tensors(tensors: Mapping[str, Any], source: str = "candidate") -> Tensors
 def read_names(path: Path) -> dict[str, str]:
     """Names by theirs: a TOML file of lines `"their.name" = "conv1.weight"`. Raises CaseError."""
     fix = 'write lines such as "d_act3" = "act3.grad"'
-    try:
-        table = tomllib.loads(files.read_text(path))
-    except VGG7Error as error:
-        raise CaseError(str(path), error.expected, error.found, error.fix) from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CaseError(str(path), "a TOML file", str(error), fix) from error
+    kind = FileKind("TOML file", CaseError, fix, LONGEST_TEXT)
+    with kind.parsing(path):
+        table = tomllib.loads(kind.text(path))
     names = {}
     pending: list[tuple[str, Any]] = list(table.items())
     while pending:

@@ -1,6 +1,7 @@
 """What a run folder, of this version or an earlier one, says about its training."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -10,12 +11,16 @@ from typing import Any
 
 from numpy_vgg7.data import Dataset
 from numpy_vgg7.errors import DataError, TrainingError, WeightsError
-from numpy_vgg7.files import require_file
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.reading import LONGEST_TEXT, FileKind
 from numpy_vgg7.training.loop import Epoch, State
 from numpy_vgg7.training.run_folder import RunConfig, RunFolder, read_config
 
 FIX = "give a folder that `train` created"
+METRICS = FileKind(
+    "table of the epochs 1, 2, ...", TrainingError, "restore the file, or train again", LONGEST_TEXT
+)
+ENVIRONMENT = FileKind("record of versions in JSON", TrainingError, "restore the file", LONGEST_TEXT)
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,7 @@ def read_run(path: Path, test: Dataset | None = None) -> Run:
     Weights, data and an environment that cannot be read are named in `missing`. With `test`, the test set,
     the data are not read.
     """
-    folder, config_path = RunFolder(path), path / "config.json"
-    require_file(config_path, TrainingError, "the settings of a run, which `train` writes")
-    config = read_config(config_path, FIX)
+    folder, config = RunFolder(path), read_config(path / "config.json", FIX)
     history, missing = read_metrics(path / "metrics.csv"), []
     environment, model = None, None
     try:
@@ -87,16 +90,11 @@ def read_metrics(path: Path) -> tuple[Epoch, ...]:
     if not path.exists():
         fix = f"continue the training with: numpy-vgg7 train --resume {path.parent}"
         raise TrainingError(str(path), "the metrics of at least one epoch", "nothing there", fix)
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-        history = tuple(_epoch(row, number) for number, row in enumerate(rows, start=1))
-        if not history:
-            raise ValueError("none")
-    except (OSError, ValueError, csv.Error) as error:
-        expected = "the metrics of epochs 1, 2, ... of a training"
-        raise TrainingError(str(path), expected, error, "restore the file, or train again") from error
-    return history
+    with METRICS.parsing(path):
+        rows = list(csv.DictReader(io.StringIO(METRICS.text(path)), strict=True))
+        if not rows:
+            raise ValueError("no rows")
+        return tuple(_epoch(row, number) for number, row in enumerate(rows, start=1))
 
 
 def _epoch(row: dict[str | Any, str | Any], number: int) -> Epoch:
@@ -112,15 +110,11 @@ def _epoch(row: dict[str | Any, str | Any], number: int) -> Epoch:
 
 def read_environment(path: Path) -> dict[str, Any]:
     """The contents of an env.json. Raises TrainingError."""
-    expected = "the versions that a run was trained with"
-    require_file(path, TrainingError, expected)
-    try:
-        found = json.loads(path.read_bytes())
+    with ENVIRONMENT.parsing(path):
+        found = json.loads(ENVIRONMENT.read(path))
         if not isinstance(found, dict):
             raise ValueError(type(found).__name__)
-    except (OSError, ValueError, RecursionError) as error:
-        raise TrainingError(str(path), expected, error, "restore the file") from error
-    return found
+        return found
 
 
 def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -66,8 +66,8 @@ class TrainingConfig:
                 raise ConfigError(name, "true or false", getattr(self, name), "correct it")
         for name, known in (("augmentation", tuple(AUGMENTATIONS)), ("schedule", tuple(SCHEDULES))):
             value = getattr(self, name)
-            if value not in known:
-                raise ConfigError(name, f"one of {', '.join(known)}", value, instead(value, known))
+            if not isinstance(value, str) or value not in known:
+                raise ConfigError(name, f"one of {', '.join(known)}", value, instead(str(value), known))
         if self.clip_norm is not None and not (_is_number(self.clip_norm) and self.clip_norm > 0):
             raise ConfigError(
                 "clip_norm", "a finite number > 0", self.clip_norm, "correct it, or leave it out"
