@@ -9,12 +9,12 @@ from numpy_vgg7.blas import libraries
 
 PACKAGES = (
     "numpy-vgg7", "numpy", "scipy", "safetensors", "scikit-learn", "threadpoolctl", "typer", "rich", "pillow",
-    "matplotlib", "torch", "onnx", "onnxruntime", "keras", "h5py",
+    "jinja2", "matplotlib", "torch", "onnx", "onnxruntime", "keras", "h5py",
 )  # fmt: skip
 # What needs an optional package, and the extra that installs it.
 EXTRAS = {
     "torch": ("`parity run`, `case` and `prove`, and writing .pt and Keras files", "torch"),
-    "matplotlib": ("plots", "plot"),
+    "matplotlib": ("plots and reports", "plot"),
     "onnx": (".onnx files", "onnx"),
     "onnxruntime": ("comparing with ONNX Runtime in `parity run`", "onnx"),
     "keras": ("writing Keras files", "keras"),

@@ -15,7 +15,7 @@ ORDER = [
     {"functional"},
     {"network", "optim"},
     {"blas"},
-    {"engine", "config", "inputs", "files", "child"},
+    {"engine", "config", "inputs", "files", "child", "pages"},
     {"model", "pictures"},
     {"weights", "data", "environment"},
     {"training", "pretrained"},

@@ -13,6 +13,7 @@ from numpy_vgg7.cli.layout import SETTINGS, Command, Group
 from numpy_vgg7.cli.options import AsJson, Data, Weights, print_json, screen
 from numpy_vgg7.cli.parity import parity
 from numpy_vgg7.cli.predict import predict
+from numpy_vgg7.cli.report import report
 from numpy_vgg7.cli.train import Train, train
 from numpy_vgg7.cli.weights import export, import_
 
@@ -116,6 +117,7 @@ def evaluate(
 
 
 app.command(cls=Command)(predict)
+app.command(cls=Command)(report)
 
 
 @app.command(cls=Command)

@@ -128,7 +128,7 @@ def train(
 ) -> None:
     """Train a network and write the results to a run folder.
 
-    The folder gets the configuration, weights, metrics and plots.
+    The folder gets the configuration, weights, metrics, plots and a report.
     """
     from numpy_vgg7.cli.progress import TrainingProgress
     from numpy_vgg7.training import loop
@@ -225,7 +225,7 @@ def _train(
 def _score_and_plot(
     folder: "RunFolder", threads: int, splits: "Splits", state: "loop.State", progress: "TrainingProgress"
 ) -> "dict[str, loop.Score]":
-    """The scores of the best weights by part, and the plots."""
+    """The scores of the best weights by part; writes the plots and the report."""
     from numpy_vgg7 import plots
     from numpy_vgg7.model import VGG7
     from numpy_vgg7.training import loop
@@ -237,10 +237,14 @@ def _score_and_plot(
         for part, images in splits._asdict().items()
     }
     if plots.available():
+        from numpy_vgg7.report.write import write_report
+
         progress.say("drawing plots")
         plots.write_plots(folder.plots, best, splits.test, state.history)
+        progress.say("writing the report")
+        write_report(folder.path, splits.test)
     else:
-        progress.say("no plots: matplotlib is not installed (extra: plot)")
+        progress.say("no plots and no report: matplotlib is not installed (extra: plot)")
     return scores
 
 

@@ -90,7 +90,7 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """config.json, env.json, metrics.csv, last and best .safetensors, checkpoint/ and plots/."""
+    """config.json, env.json, metrics.csv, last and best .safetensors, checkpoint/, plots/ and report.html."""
 
     path: Path
 
