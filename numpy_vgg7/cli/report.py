@@ -11,9 +11,7 @@ from numpy_vgg7.cli.options import AsJson, print_json, screen
 
 
 def report(
-    folders: Annotated[
-        list[Path], typer.Argument(help="Run folders that `train` created.", metavar="RUN...")
-    ],
+    folders: Annotated[list[Path], typer.Argument(help="Run folders that `train` created.", metavar="RUN")],
     out: Annotated[
         Path | None,
         typer.Option(
