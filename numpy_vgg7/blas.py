@@ -1,12 +1,13 @@
 """The BLAS that NumPy calls: its kernel and its threads."""
 
+import os
 from functools import cache
 from threading import Lock
 from typing import Any
 
 _lock = Lock()
-_users = 0
-_before: list[int] = []
+_users: set[object] = set()
+_before: list[int] = []  # the threads of `libraries` before the first user; empty without users
 
 
 class single_threaded:  # noqa: N801 - used like a function
@@ -19,20 +20,44 @@ class single_threaded:  # noqa: N801 - used like a function
     # A class, since a generator would cost a single image some percent of its time.
 
     def __enter__(self) -> None:
-        global _users
-        with _lock:
-            if not _users:
-                _before[:] = [library.get_num_threads() for library in libraries()]
-                if any(count != 1 for count in _before):
-                    set_threads([1] * len(_before))
-            _users += 1
+        try:
+            with _lock:
+                _users.add(self)
+                if not _before:
+                    _before[:] = [library.get_num_threads() for library in libraries()]
+                    if set(_before) - {1}:
+                        set_threads([1] * len(_before))
+        except BaseException:
+            self.end()
+            raise
 
     def __exit__(self, *exception: object) -> None:
-        global _users
+        self.end()
+
+    def end(self) -> None:
+        """End the block. May be called again: an interrupt can keep Python from ending a block."""
         with _lock:
-            _users -= 1
-            if not _users and any(count != 1 for count in _before):
-                set_threads(_before)
+            _users.discard(self)
+            if not _users:
+                _give_back()
+
+
+def _give_back() -> None:
+    if set(_before) - {1}:
+        set_threads(_before)
+    _before.clear()
+
+
+def _after_fork() -> None:
+    """The other threads do not exist in the new process, and their blocks have ended."""
+    global _lock
+    _lock = Lock()
+    _users.clear()
+    _give_back()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def kernel() -> str | None:

@@ -6,11 +6,9 @@ file in the same folder, is synced to the disk and then renamed.
 
 import os
 import struct
-import tempfile
 import tokenize
 import zipfile
 import zlib
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 
 from numpy_vgg7.errors import ConfigError, DataError, OutputError, VGG7Error
 from numpy_vgg7.functional import Array, Arrays
+from numpy_vgg7.temporary import replacing
 
 # What NumPy raises for damaged files and other formats; MemoryError for one that claims more elements than
 # there is memory.
@@ -99,21 +98,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 
     Raises OutputError where the folder cannot be written to or the disk is full.
     """
-    temporary = None
     try:
-        number, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files
-        os.replace(temporary, path)
-    except BaseException as error:
-        if temporary:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-        if not isinstance(error, OSError):
-            raise
+        with replacing(path) as number:
+            left = memoryview(content)
+            while left:
+                left = left[os.write(number, left) :]
+            os.fsync(number)
+    except OSError as error:
         found = (error.strerror or str(error)).lower()
         raise OutputError(
             str(path), "a place to write to", found, "choose another path, or make room"
@@ -131,9 +122,3 @@ def move(path: Path, target: Path) -> None:
 def write_text(path: Path, content: str) -> None:
     """Write a UTF-8 file atomically. Raises OutputError."""
     write_bytes(path, content.encode())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

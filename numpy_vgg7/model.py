@@ -1,9 +1,12 @@
 """VGG7, the model a user holds."""
 
-from functools import cached_property
+import os
+from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from numpy_vgg7.training.fit import Held, History, OnEpoch
     from numpy_vgg7.training.loop import Score
 
+Found = TypeVar("Found")
+
 INFERENCE_BATCH = 256  # images at a time, so that a large set needs no more memory than a batch
 
 
@@ -34,6 +39,10 @@ class VGG7:
 
     A batch of more than a few images is split over `threads`. While it runs, the BLAS has one thread. Calls
     from several threads take turns. The memory for the last few batch sizes is kept until `release`.
+
+    A KeyboardInterrupt leaves a model that can be used. One during a training step, as one in `fit`, leaves
+    `params` and the velocity between those before and after the step; nothing else changes them. A forked
+    process can use the model at once, with the parameters of the moment, whatever other threads did with it.
     """
 
     def __init__(self, config: VGG7Config, seed: int = 0, dtype: str = "float32", threads: int = 1) -> None:
@@ -49,7 +58,7 @@ class VGG7:
         self.dtype = dtype
         self.layers = config.layers()
         self.params = initial_params(self.layers, seed, dtype)
-        self._lock = Lock()
+        self._forget()
         self.threads = threads
 
     def __repr__(self) -> str:
@@ -76,16 +85,40 @@ class VGG7:
         """The names of the parameters with a learning rate of their own: "conv" and "fc"."""
         return parameter_groups(self.layers)
 
-    @cached_property
-    def _executor(self) -> Executor:
+    def _forget(self) -> None:
+        """Begin with no executor, and a lock that nobody holds."""
+        self._lock = Lock()
+        self._executor: Executor | None = None
+        _models.add(self)
+
+    def _new_executor(self) -> Executor:
         return Executor(self.layers, self.threads)
+
+    def _exclusively(self, use: Callable[[Executor], Found]) -> Found:
+        """Let only this thread use the executor, with a BLAS of one thread.
+
+        After an interrupt or another error, arrays of the plans may be half written: the plans are dropped.
+        What the executor changes of NumPy's settings ends with the copy of the context.
+        """
+        limit = blas.single_threaded()
+        try:
+            with self._lock, limit:
+                self._executor = self._executor or self._new_executor()
+                try:
+                    return copy_context().run(use, self._executor)
+                except BaseException:
+                    self._executor.release()
+                    raise
+        finally:
+            limit.end()  # again, in case an interrupt arrived before the end of the block began
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles have an executor and a lock of their own."""
         return {key: value for key, value in vars(self).items() if key not in ("_executor", "_lock")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=Lock())
+        vars(self).update(state)
+        self._forget()
 
     def logits(self, images: Array) -> Array:
         """The last layer's output, (N, classes)."""
@@ -105,10 +138,13 @@ class VGG7:
     def loss_and_gradients(self, images: Array, labels: Array) -> tuple[float, Arrays]:
         """The mean cross-entropy of a batch and its gradients, keyed like `params`."""
         x, labels = self._batch(images, labels)
-        with self._lock, blas.single_threaded():
-            result = self._executor.forward_backward(self.params, x, labels)
+
+        def copied(executor: Executor) -> tuple[float, Arrays]:
+            result = executor.forward_backward(self.params, x, labels)
             gradients = materialize(result.gradients)
             return float(result.loss), {name: np.array(gradients[name], order="C") for name in self.params}
+
+        return self._exclusively(copied)
 
     def trace(self, images: Array, labels: Array) -> Arrays:
         """Everything that the engine computes for one batch, by name, in the order of computation.
@@ -116,21 +152,18 @@ class VGG7:
         The names are those of `network.trace`, which computes the same by the definition.
         """
         x, labels = self._batch(images, labels)
-        with self._lock, blas.single_threaded():
-            return self._executor.trace(self.params, x, labels)
+        return self._exclusively(lambda executor: executor.trace(self.params, x, labels))
 
     def forward(self, x: Array) -> Array:
         """`logits` for callers whose images (N, 1, H, W) are already checked."""
-        with self._lock, blas.single_threaded():
-            return self._executor.logits(self.params, x).copy()
+        return self._exclusively(lambda executor: executor.logits(self.params, x).copy())
 
     def forward_backward(self, x: Array, labels: Labels) -> Result:
         """Loss and gradients for callers whose images and labels are already checked.
 
         The arrays of the result may be overwritten by the next call of any method.
         """
-        with self._lock, blas.single_threaded():
-            return self._executor.forward_backward(self.params, x, labels)
+        return self._exclusively(lambda executor: executor.forward_backward(self.params, x, labels))
 
     def train_step(
         self,
@@ -142,8 +175,11 @@ class VGG7:
         label_smoothing: float = 0.0,
     ) -> Result:
         """`forward_backward` and one step of `sgd`. Changes `params` and `velocity`."""
-        with self._lock, blas.single_threaded():
-            return self._executor.train_step(self.params, x, labels, sgd, velocity, lr_scale, label_smoothing)
+        return self._exclusively(
+            lambda executor: executor.train_step(
+                self.params, x, labels, sgd, velocity, lr_scale, label_smoothing
+            )
+        )
 
     def fit(
         self,
@@ -186,7 +222,7 @@ class VGG7:
     def release(self) -> None:
         """Return the memory that batches have used to the system."""
         with self._lock:
-            vars(self).pop("_executor", None)
+            self._executor = None
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file with the configuration, checksums and a probe inside."""
@@ -214,3 +250,16 @@ class VGG7:
     def _batch(self, images: Array, labels: Array) -> tuple[Array, Labels]:
         x = as_images(images, self.config.image_size, self.dtype, whole_set=False)
         return x, as_labels(labels, len(x), self.config.classes)
+
+
+_models: WeakSet[VGG7] = WeakSet()
+
+
+def _after_fork() -> None:
+    """Other threads, which may have held the lock of a model, do not exist in the new process."""
+    for model in list(_models):
+        model._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

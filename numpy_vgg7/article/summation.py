@@ -12,8 +12,6 @@ order:
 The backward passes are the engine's own.
 """
 
-from functools import cached_property
-
 import numpy as np
 
 from numpy_vgg7 import network
@@ -82,8 +80,7 @@ KERNELS: kernels.KernelTable = {
 class ArticleVGG7(VGG7):
     """The article's network with its order of summation. Only for the configuration `article`."""
 
-    @cached_property
-    def _executor(self) -> Executor:
+    def _new_executor(self) -> Executor:
         return Executor(self.layers, self.threads, KERNELS)
 
     @classmethod

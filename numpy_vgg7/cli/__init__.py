@@ -1,20 +1,33 @@
 """The command line. `main` turns errors into exit codes; the other modules contain one function per command.
 
 Exit codes: 0 success, 1 unexpected error, 2 usage, 3 bad input (one line, no traceback), 4 parity failed,
-130 interrupted.
+130 interrupted, 143 terminated, 129 hung up: 128 and the number of the signal.
 """
 
+import os
+import signal
 import sys
+from collections.abc import Callable
 
 BAD_INPUT = 3
+INTERRUPTED = 128 + signal.SIGINT
+STOPS = ("SIGINT", "SIGTERM", "SIGHUP")  # signals that end a command; Windows has no SIGHUP
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    arrived: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        arrived.append(number)
+        raise KeyboardInterrupt
+
+    handle_stops(leave)  # while modules are loaded
     from numpy_vgg7.cli.commands import app
     from numpy_vgg7.errors import VGG7Error
 
     try:
+        handle_stops(interrupt)
         app(prog_name="numpy-vgg7")
     except VGG7Error as error:
         print(f"numpy-vgg7: {error}", file=sys.stderr)
@@ -23,3 +36,21 @@ def main() -> None:
         line = f"expected enough for the arrays, found too little ({error}); use smaller sizes or batches"
         print(f"numpy-vgg7: memory: {line}", file=sys.stderr)
         sys.exit(BAD_INPUT)
+    except (KeyboardInterrupt, SystemExit) as end:
+        code = getattr(end, "code", INTERRUPTED)
+        sys.exit(128 + arrived[0] if arrived and code == INTERRUPTED else code)
+    finally:
+        handle_stops(leave)  # while Python ends
+
+
+def handle_stops(handler: Callable[[int, object], object]) -> None:
+    """Handle the signals that end a command, except those that it was told to ignore, as by nohup."""
+    for name in STOPS:
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def leave(number: int, frame: object) -> None:
+    """End at once: there is nothing to save, and an exception would be a traceback of foreign modules."""
+    os._exit(128 + number)

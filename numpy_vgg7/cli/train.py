@@ -1,6 +1,5 @@
 """`numpy-vgg7 train`."""
 
-import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -10,15 +9,11 @@ import typer
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.layout import Command
 from numpy_vgg7.cli.options import AsJson, print_json, screen
-from numpy_vgg7.errors import ConfigError, TrainingError
+from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from numpy_vgg7.cli.progress import TrainingProgress
-    from numpy_vgg7.data import Splits
-    from numpy_vgg7.model import VGG7
-    from numpy_vgg7.training import loop
-    from numpy_vgg7.training.run_folder import RunConfig, RunFolder
+    from numpy_vgg7.training.run_folder import RunConfig
 
 DEFAULTS = TrainingConfig  # the class has the defaults of its fields as attributes
 # Options with the names of fields of RunConfig, VGG7Config and TrainingConfig change these.
@@ -130,122 +125,30 @@ def train(
 
     The folder gets the configuration, weights, metrics, plots and a report.
     """
-    from numpy_vgg7.cli.progress import TrainingProgress
-    from numpy_vgg7.training import loop
-    from numpy_vgg7.training.run_folder import RunFolder, free_folder
+    from numpy_vgg7.cli import session
+    from numpy_vgg7.training.run_folder import RunFolder
 
     if resume:
         _refuse_settings(context)
-        folder = RunFolder(resume)
-        run = folder.read_config()
-        dataset = run.load_data(run.model.classes, run.model.image_size)
+        prepared = session.resumed(RunFolder(resume))
     else:
-        run = run_config(context)
-        dataset = run.load_data(download=download)
-        found = dataset.classes or run.model.classes
-        run = replace(run, model=replace(run.model, image_size=dataset.image_size, classes=found))
-    model = run.new_model()
-    splits = run.split(dataset)
-    if resume:
-        state = folder.read_state(model, options.print_warning)
-    else:
-        folder = RunFolder(out or free_folder(run.preset, run.data, run.training.seed))
-        folder.create(run)
-        state = loop.start(model, run.training)
-    options.print_notes(dataset)
-    del dataset  # the splits have copies of their images
-
-    model.threads = threads
-    first_epoch = len(state.history)
-    record: dict[str, Any] = dict.fromkeys(RECORD)
-    record |= {"preset": run.preset, "data": run.data, "seed": run.training.seed, "out": str(folder.path)}
-    with TrainingProgress(len(splits.train), run.training.epochs, first_epoch) as progress:
+        prepared = session.begun(run_config(context), out, download)
+    with prepared as training:
+        training.model.threads = threads
+        folder = training.folder
         try:
-            seconds = _train(model, splits, run.training, state, folder, progress)
-        except TrainingError:
-            if as_json:
-                print_json(record | {"epochs": len(state.history), "learned": False})
+            record, scores = session.train(training, as_json)
+        except KeyboardInterrupt:
+            options.print_warning(f"interrupted; continue with: numpy-vgg7 train --resume {folder.path}")
             raise
-        scores = _score_and_plot(folder, threads, splits, state, progress)
-    labels = splits.train.labels
-    learned = loop.has_learned(state.history, labels, run.training)
-    if not learned:
-        options.print_warning(loop.nothing_learned(state.history, labels, run.training))
-    speeds = [row.images_per_second for row in state.history[first_epoch:] or state.history]
-    record |= {
-        "epochs": len(state.history),
-        "train_accuracy": scores["train"].accuracy,
-        "validation_accuracy": scores["validation"].accuracy,
-        "test_accuracy": scores["test"].accuracy,
-        "test_loss": scores["test"].loss,
-        "images_per_second": sum(speeds) / len(speeds),
-        "seconds": seconds,
-        "best_epoch": state.best_epoch,
-        "learned": learned,
-    }
     if as_json:
         print_json(record)
         return
     for part, score in scores.items():
         screen.print(f"{part:<10} accuracy {score.accuracy:.4f}  loss {score.loss:.4f}  ({score.n} images)")
-    chosen = f"weights with the lowest validation loss (epoch {state.best_epoch})"
-    line = f"{seconds:.1f} s; {chosen}: {folder.best}"
+    chosen = f"weights with the lowest validation loss (epoch {record['best_epoch']})"
+    line = f"{record['seconds']:.1f} s; {chosen}: {folder.best}"
     screen.print(line, soft_wrap=True, markup=False)
-
-
-RECORD = (
-    "preset", "data", "epochs", "seed", "train_accuracy", "validation_accuracy", "test_accuracy", "test_loss",
-    "images_per_second", "seconds", "out", "best_epoch", "learned",
-)  # fmt: skip
-
-
-def _train(
-    model: "VGG7",
-    splits: "Splits",
-    config: TrainingConfig,
-    state: "loop.State",
-    folder: "RunFolder",
-    progress: "TrainingProgress",
-) -> float:
-    """Train, write the results of every epoch, and return the seconds that it took."""
-    from numpy_vgg7.training import loop
-
-    began = time.perf_counter()
-    try:
-        for after in loop.train(model, splits, config, state, progress):
-            folder.write(model, after)
-            progress.next_epoch(after)
-    except KeyboardInterrupt:
-        progress.stop()
-        options.print_warning(f"interrupted; continue with: numpy-vgg7 train --resume {folder.path}")
-        raise
-    return time.perf_counter() - began
-
-
-def _score_and_plot(
-    folder: "RunFolder", threads: int, splits: "Splits", state: "loop.State", progress: "TrainingProgress"
-) -> "dict[str, loop.Score]":
-    """The scores of the best weights by part; writes the plots and the report."""
-    from numpy_vgg7 import plots
-    from numpy_vgg7.model import VGG7
-    from numpy_vgg7.training import loop
-
-    best = VGG7.load(folder.best)
-    best.threads = threads
-    scores = {
-        part: loop.score(best, images, progress.scoring(part, len(images)))
-        for part, images in splits._asdict().items()
-    }
-    if plots.available():
-        from numpy_vgg7.report.write import write_report
-
-        progress.say("drawing plots")
-        plots.write_plots(folder.plots, best, splits.test, state.history)
-        progress.say("writing the report")
-        write_report(folder.path, splits.test)
-    else:
-        progress.say("no plots and no report: matplotlib is not installed (extra: plot)")
-    return scores
 
 
 def run_config(context: typer.Context) -> "RunConfig":

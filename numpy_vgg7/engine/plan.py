@@ -187,7 +187,7 @@ class BatchPlan:
 
 def split_layers(layers: Layers) -> tuple[Sequence[Layer], Sequence[Layer]]:
     """The features, up to and including `Flatten`, and the classifier."""
-    end = 1 + next(index for index, layer in enumerate(layers) if isinstance(layer, Flatten))
+    end = 1 + [isinstance(layer, Flatten) for layer in layers].index(True)
     return layers[:end], layers[end:]
 
 

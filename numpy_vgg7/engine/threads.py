@@ -1,6 +1,5 @@
 """A thread pool whose calling thread takes part in the work."""
 
-import os
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -8,6 +7,7 @@ from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any
 
 Work = Callable[[], object]
 
@@ -49,27 +49,27 @@ class Job:
             self.finished.get()
 
 
+Inbox = SimpleQueue[Any]  # of jobs, and in the end the reference to the dead pool
+
+
 class ThreadPool:
-    """`threads - 1` workers that live as long as the pool, and the calling thread."""
+    """`threads - 1` workers that live as long as the pool, and the calling thread.
+
+    In a forked process, a pool of its parent has no workers, and the calling thread does all the work.
+    """
 
     def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self._start()
-
-    def _start(self) -> None:
-        self._process = os.getpid()
-        self._inboxes: list[SimpleQueue[Job | None]] = [SimpleQueue() for _ in range(self._threads - 1)]
+        self._inboxes: list[Inbox] = [SimpleQueue() for _ in range(threads - 1)]
         for inbox in self._inboxes:
-            Thread(target=_serve, args=(inbox,), daemon=True).start()
-        weakref.finalize(self, _stop, self._inboxes)
+            # The end of the pool puts its reference into the inbox. None of our code runs then: Python drops
+            # an interrupt in a finalizer.
+            Thread(target=_serve, args=(inbox, weakref.ref(self, inbox.put)), daemon=True).start()
 
     def run(self, tasks: Sequence[Work]) -> None:
         """Run all tasks. They are started in order, each by the next free thread. Raises what a task raises.
 
         Returns, or raises, only when no worker works on a task any more, even after a KeyboardInterrupt.
         """
-        if os.getpid() != self._process:
-            self._start()  # threads do not survive a fork
         pending = deque(tasks)
         jobs = [
             Job(partial(copy_context().run, _work, pending))  # a worker uses the caller's NumPy settings
@@ -104,9 +104,9 @@ def _finish(pending: deque[Work], jobs: Sequence[Job]) -> None:
         raise interrupt
 
 
-def _serve(inbox: "SimpleQueue[Job | None]") -> None:
-    """What a worker does: one job after another, until None arrives."""
-    while (job := inbox.get()) is not None:
+def _serve(inbox: Inbox, pool: object) -> None:
+    """What a worker does: one job after another, until the reference to the dead pool arrives."""
+    while isinstance(job := inbox.get(), Job):
         if job.claim(WORKER):
             job.run()
         del job
@@ -124,8 +124,3 @@ def _work(pending: deque[Work]) -> None:
     except BaseException:
         pending.clear()
         raise
-
-
-def _stop(inboxes: "list[SimpleQueue[Job | None]]") -> None:
-    for inbox in inboxes:
-        inbox.put(None)

@@ -152,16 +152,18 @@ def run(model: Recorder, case: TrainingCase, splits: Splits) -> tuple[list[loop.
         return state.history, model.params
     with tempfile.TemporaryDirectory() as parent, small_tasks():
         folder = RunFolder(Path(parent) / "run")
-        folder.create(RunConfig("vgg7", "digits", "float64", NETWORK, case.config))
+        config = RunConfig("vgg7", "digits", "float64", NETWORK, case.config)
+        folder.create(config)
+        binding = config.binding(splits)
         for after in loop.train(model, splits, case.config, state, ignored):
-            folder.write(model, after)
+            folder.write(model, after, binding)
             if len(after.history) == case.resumed_after:
                 break
         resumed = Recorder(NETWORK, seed=2, dtype="float64", threads=case.threads)
         resumed.batches, resumed.steps = model.batches, model.steps
-        state = folder.read_state(resumed)
+        state = folder.read_state(resumed, binding)
         for after in loop.train(resumed, splits, case.config, state, ignored):
-            folder.write(resumed, after)
+            folder.write(resumed, after, binding)
         return state.history, VGG7.load(folder.last).params
 
 

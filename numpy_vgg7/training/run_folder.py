@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +16,15 @@ from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.data import Dataset, Splits, load, split
 from numpy_vgg7.environment import environment
 from numpy_vgg7.errors import ConfigError, OutputError, TrainingError, WeightsError
-from numpy_vgg7.files import move, write_text
-from numpy_vgg7.functional import Arrays
+from numpy_vgg7.files import make_folder, move, write_text
 from numpy_vgg7.inputs import PLAIN, Encoding, Note, warn
+from numpy_vgg7.locks import lock
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.temporary import new_folder
+from numpy_vgg7.training import checkpoint
+from numpy_vgg7.training.checkpoint import Binding, fingerprint
 from numpy_vgg7.training.config import TrainingConfig
 from numpy_vgg7.training.loop import Epoch, State, start
-from numpy_vgg7.weights.formats import read_safetensors, write_safetensors
 
 CHECKPOINT = Path("checkpoint") / "state.safetensors"
 PREVIOUS = Path("checkpoint") / "previous.safetensors"
@@ -87,6 +92,16 @@ class RunConfig:
         """The untrained model."""
         return VGG7(self.model, self.training.seed, self.dtype)
 
+    def binding(self, splits: Splits) -> Binding:
+        """What a checkpoint of the run belongs to: all that its bytes depend on."""
+        record = json.loads(self.to_json())
+        data = fingerprint(splits.train, splits.validation)
+        return {"dtype": self.dtype, **record["model"], **record["recipe"], "data": data}
+
+
+class FolderExistsError(OutputError):
+    """A folder to be created that exists."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -110,24 +125,50 @@ class RunFolder:
         return self.path / "plots"
 
     def create(self, config: RunConfig) -> None:
-        """Create the folder, config.json and env.json. Raises OutputError if the folder exists."""
+        """Create the folder with config.json and env.json, all at once.
+
+        Raises FolderExistsError, or OutputError if it cannot be written.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.mkdir()
-            (self.path / CHECKPOINT).parent.mkdir()
+            with new_folder(self.path) as folder:
+                (folder / CHECKPOINT).parent.mkdir()
+                write_text(folder / "config.json", config.to_json() + "\n")
+                _write_environment(folder)
         except OSError as error:
-            taken = isinstance(error, FileExistsError)
+            taken = os.path.lexists(self.path)
             found = "a folder or file of that name" if taken else (error.strerror or "").lower()
             fix = f"choose another --out, or continue with --resume {self.path}"
-            raise OutputError(str(self.path), "a new folder", found, fix) from error
-        write_text(self.path / "config.json", config.to_json() + "\n")
-        write_text(self.path / "env.json", json.dumps(environment(), indent=2) + "\n")
+            kind = FolderExistsError if taken else OutputError
+            raise kind(str(self.path), "a new folder", found, fix) from error
 
     def read_config(self) -> RunConfig:
         """Read config.json. Raises TrainingError if it is missing or invalid."""
+        if not self.path.exists():
+            fix = "give the same command without --resume"
+            raise TrainingError(str(self.path), "a run folder", "nothing there: no training was begun", fix)
         return read_config(self.path / "config.json", "give --resume a folder that `train` created")
 
-    def write(self, model: VGG7, state: State) -> None:
+    @contextmanager
+    def locked(self, note: Note = warn) -> Iterator[None]:
+        """Keep other processes from training in this folder. Raises OutputError if one does.
+
+        On a file system without locks, this is noted.
+        """
+        path = self.path / "config.json"
+        try:
+            number = os.open(path, os.O_RDWR)
+        except OSError as error:
+            raise OutputError(str(path), "a file to write to", error, "check its rights") from error
+        try:
+            if not _lock(number, note):
+                found, fix = "one that another process trains in", "wait for its end, or choose another"
+                raise OutputError(str(self.path), "a run folder that is not in use", found, fix)
+            yield
+        finally:
+            os.close(number)
+
+    def write(self, model: VGG7, state: State, binding: Binding) -> None:
         """Write the results of an epoch and the checkpoint."""
         model.save(self.last)
         if state.is_best():
@@ -138,50 +179,32 @@ class RunFolder:
         rows.writerows(state.history)
         write_text(self.path / "metrics.csv", table.getvalue())
         # Last: if writing is interrupted before this, resuming repeats the epoch and writes the same bytes.
-        tensors, metadata = _pack(state)
         if (self.path / CHECKPOINT).exists():
             move(self.path / CHECKPOINT, self.path / PREVIOUS)
-        write_safetensors(self.path / CHECKPOINT, tensors, metadata)
+        checkpoint.write(self.path / CHECKPOINT, state, binding)
 
-    def read_state(self, model: VGG7, note: Note = warn) -> State:
-        """Read the last checkpoint, or the one before it if it is damaged, which is noted.
+    def read_state(self, model: VGG7, binding: Binding, note: Note = warn) -> State:
+        """Read the last checkpoint, or the one before it if it is damaged or of another training.
 
-        Without a checkpoint (interrupted in the first epoch) this is the initial state. Raises WeightsError
-        or TrainingError if all checkpoints are damaged.
+        The latter is noted. Without a checkpoint (interrupted in the first epoch) this is the initial state.
+        env.json is written if it is missing. Raises WeightsError or TrainingError if none can be used.
         """
+        if not (self.path / "env.json").exists():
+            _write_environment(self.path)
         newest, previous = self.path / CHECKPOINT, self.path / PREVIOUS
-        if newest.exists():
-            try:
-                return self._read_checkpoint(newest, model)
-            except (WeightsError, TrainingError) as error:
-                if not previous.exists():
-                    raise
-                note(f"{error}; continuing from the checkpoint before it")
-        if previous.exists():
-            state = self._read_checkpoint(previous, model)
-            move(previous, newest)  # else the next epoch would keep the damaged one
-            return state
-        return start(model, self.read_config().training)
-
-    def _read_checkpoint(self, path: Path, model: VGG7) -> State:
-        """Raises WeightsError or TrainingError."""
-        tensors, metadata = read_safetensors(path)
-        parts: dict[str, Arrays] = {"params": {}, "velocity": {}}
-        if any(name.startswith("average/") for name in tensors):
-            parts["average"] = {}
+        if not newest.exists() and not previous.exists():
+            make_folder(newest.parent)
+            return start(model, self.read_config().training)
         try:
-            history = [Epoch(int(row[0]), *map(float, row[1:])) for row in json.loads(metadata or "")]
-            for part, arrays in parts.items():
-                for name, parameter in model.params.items():
-                    arrays[name] = tensors[f"{part}/{name}"]
-                    if arrays[name].shape != parameter.shape or arrays[name].dtype != parameter.dtype:
-                        raise ValueError(f"{part}/{name} with another shape or dtype")
-                    if not np.isfinite(arrays[name]).all():
-                        raise ValueError(f"{part}/{name} not finite")
-        except (ValueError, TypeError, KeyError) as error:
-            expected = f"a checkpoint of the training in {self.path}"
-            raise TrainingError(str(path), expected, error, "start the training again") from error
-        return State(**parts, history=history)
+            return checkpoint.read(newest if newest.exists() else previous, model, binding, note)
+        except (WeightsError, TrainingError) as error:
+            try:
+                state = checkpoint.read(previous, model, binding, note)
+            except (WeightsError, TrainingError):
+                raise error from None
+            note(f"{error}; continuing from the checkpoint before it")
+        move(previous, newest)  # else the next epoch would keep the damaged one
+        return state
 
 
 def read_config(path: Path, fix: str) -> RunConfig:
@@ -192,17 +215,32 @@ def read_config(path: Path, fix: str) -> RunConfig:
         raise TrainingError(str(path), "the config.json of a run folder", error, fix) from error
 
 
-def free_folder(preset: str, data: str, seed: int) -> Path:
-    """The first unused name of runs/PRESET-DATA-seedN, runs/PRESET-DATA-seedN-2, ..."""
-    name = f"{preset}-{Path(data).stem}-seed{seed}"
-    path, number = Path("runs") / name, 1
-    while path.exists():
-        number += 1
-        path = Path("runs") / f"{name}-{number}"
-    return path
+def create_folder(config: RunConfig, path: Path | None = None) -> RunFolder:
+    """Create `path`, or else the first free folder of runs/PRESET-DATA-seedN, runs/PRESET-DATA-seedN-2, ...
+
+    Raises OutputError.
+    """
+    name = f"{config.preset}-{Path(config.data).stem}-seed{config.training.seed}"
+    folder, number = RunFolder(path or Path("runs") / name), 1
+    while True:
+        try:
+            folder.create(config)
+        except FolderExistsError:  # perhaps created by another process just now
+            if path:
+                raise
+            number += 1
+            folder = RunFolder(Path("runs") / f"{name}-{number}")
+        else:
+            return folder
 
 
-def _pack(state: State) -> tuple[dict[str, np.ndarray[Any, Any]], str]:
-    parts = {"params": state.params, "velocity": state.velocity, "average": state.average}
-    tensors = {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
-    return tensors, json.dumps(state.history)
+def _lock(number: int, note: Note) -> bool:
+    try:
+        return lock(number)
+    except OSError as error:
+        note(f"the file system has no locks ({error}); make sure that no other process trains in this folder")
+        return True
+
+
+def _write_environment(folder: Path) -> None:
+    write_text(folder / "env.json", json.dumps(environment(), indent=2) + "\n")

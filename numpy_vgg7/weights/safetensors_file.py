@@ -49,8 +49,13 @@ def is_safetensors(path: Path) -> bool:
         return False
 
 
-def write_safetensors(path: Path, tensors: Tensors, metadata: str) -> None:
-    """Write a safetensors file with one metadata key."""
+def safetensors_bytes(tensors: Tensors, metadata: str) -> bytes:
+    """A safetensors file with one metadata key."""
     # safetensors writes wrong values for arrays that are not C-contiguous.
     contiguous = {name: plain(tensor) for name, tensor in tensors.items()}
-    files.write_bytes(path, safetensors.numpy.save(contiguous, metadata={KEY: metadata}))
+    return bytes(safetensors.numpy.save(contiguous, metadata={KEY: metadata}))
+
+
+def write_safetensors(path: Path, tensors: Tensors, metadata: str) -> None:
+    """Write a safetensors file with one metadata key. Raises OutputError."""
+    files.write_bytes(path, safetensors_bytes(tensors, metadata))

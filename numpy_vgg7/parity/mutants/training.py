@@ -72,8 +72,8 @@ def restored(change: Callable[[State, VGG7], object]) -> Callable[[Any], Any]:
     """A state that is changed when it is read from a folder."""
 
     def make(original: Any) -> Any:
-        def read_state(self: RunFolder, model: VGG7, *note: Any) -> State:
-            state: State = original(self, model, *note)
+        def read_state(self: RunFolder, model: VGG7, *others: Any) -> State:
+            state: State = original(self, model, *others)
             change(state, model)
             return state
 
