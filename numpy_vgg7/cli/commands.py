@@ -29,9 +29,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        import numpy_vgg7
+        from importlib.metadata import version
 
-        print(f"numpy-vgg7 {numpy_vgg7.__version__}")
+        print(f"numpy-vgg7 {version('numpy-vgg7')}")
         raise typer.Exit
 
 

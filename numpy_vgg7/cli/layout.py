@@ -17,7 +17,7 @@ class Command(TyperCommand):
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The parts of the usage line, without braces around what has no alternative."""
         pieces: list[str] = super().collect_usage_pieces(ctx)
-        return [re.sub(r"^\{([^|]*)\}$", r"\1", piece) for piece in pieces]
+        return [re.sub(r"^\{([^|]*)\}", r"\1", piece) for piece in pieces]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, then the options."""

@@ -12,13 +12,11 @@ from numpy_vgg7.cli.options import AsJson
 
 
 def report(
-    folders: Annotated[
-        list[Path], typer.Argument(help="Run folders that `train` created.", metavar="RUN...")
-    ],
+    folders: Annotated[list[Path], typer.Argument(help="Run folders that `train` created.", metavar="RUN")],
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Where to write the page. Default: report.html in the run folder, for several runs "
+            help="The page to write. Default: report.html in the run folder or, for several runs, "
             "comparison.html in the current folder.",
             metavar="FILE",
         ),
@@ -26,10 +24,10 @@ def report(
     quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the report of a training as a self-contained HTML page, or compare several trainings.
+    """Write a training's HTML report, or compare several trainings.
 
-    The weights are scored on the test set again. What needs weights or data that are gone is left out of the
-    page, with a note on standard error.
+    The page is self-contained. The weights are scored on the test set again. Whatever needs weights or data
+    that no longer exist is left out of the page, with a note on standard error.
     """
     options.require_matplotlib("report")
     from numpy_vgg7.files import write_text
