@@ -21,6 +21,7 @@ from numpy_vgg7.inputs import PLAIN, Encoding, Note, warn
 from numpy_vgg7.locks import lock
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.reading import LONGEST_TEXT, FileKind
+from numpy_vgg7.suggestions import instead
 from numpy_vgg7.temporary import new_folder
 from numpy_vgg7.training import checkpoint
 from numpy_vgg7.training.checkpoint import Binding, fingerprint
@@ -50,7 +51,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
-            raise ConfigError("dtype", " or ".join(DTYPES), repr(self.dtype), "correct it")
+            raise ConfigError("dtype", " or ".join(DTYPES), self.dtype, instead(str(self.dtype), DTYPES))
         if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
             raise ConfigError("limit", "a whole number >= 1", self.limit, "correct it")
 
