@@ -49,8 +49,11 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Print the accuracy and the loss of a trained model on a data set."""
+    import numpy as np
+
     from numpy_vgg7.data import load
     from numpy_vgg7.data import split as split_dataset
+    from numpy_vgg7.model import require_finite
     from numpy_vgg7.training.loop import score
 
     if split not in (None, "train", "validation", "test", "all"):
@@ -69,6 +72,7 @@ def evaluate(
         images = getattr(split_dataset(images), part)
     model.threads = threads
     result = score(model, images)
+    require_finite(np.array(result.loss))
     if as_json:
         print_json({key: getattr(result, key) for key in ("accuracy", "loss", "n", "errors")})
         return
