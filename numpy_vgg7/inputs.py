@@ -97,6 +97,18 @@ def _is_finite(value: object) -> bool:
 PLAIN = Encoding()
 
 
+def plain_array(values: Any, source: str) -> Array:
+    """An array of what a caller passes. Raises DataError if it is none, or if values of it are masked."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        fix = "fill them, such as with .filled(0), or remove those images"
+        raise DataError(source, "an array without gaps", "masked values", fix)
+    try:
+        array: Array = np.asarray(values)
+    except Exception as error:  # of lists of several lengths, and of arrays of other libraries
+        raise DataError(source, "an array of numbers", error, "convert it with numpy.array") from error
+    return array
+
+
 def as_images(
     images: Array,
     image_size: int | None,
@@ -138,7 +150,7 @@ def as_pixels(
 
     Raises DataError on a wrong shape, an empty set, NaN, negative pixels, or a scale that is not certain.
     """
-    images = _shaped(np.asarray(images), image_size, source, note)
+    images = _shaped(plain_array(images, source), image_size, source, note)
     if images.dtype.kind not in "fiub":
         raise DataError(source, "numbers", f"dtype {images.dtype}", "save pixels as floats")
     if images.dtype.kind == "f" and not np.isfinite(images).all():
@@ -267,7 +279,7 @@ def as_labels(
     largest label must occur. Accepts whole numbers of any dtype, (count, 1), one-hot rows, and text, which
     must be numerals or names in `encoding.class_names`. Raises DataError on anything else.
     """
-    labels = _column(np.asarray(labels), count, source, note)
+    labels = _column(plain_array(labels, source), count, source, note)
     numbers = _numbers(labels, source, encoding, note)
     if classes is None:
         classes = encoding.classes

@@ -14,7 +14,7 @@ from numpy_vgg7 import blas
 from numpy_vgg7.config import DTYPES, VGG7Config
 from numpy_vgg7.engine.executor import Executor, Result
 from numpy_vgg7.engine.gemm import materialize
-from numpy_vgg7.errors import ConfigError
+from numpy_vgg7.errors import ConfigError, WeightsError
 from numpy_vgg7.functional import Array, Arrays, Labels, softmax
 from numpy_vgg7.inputs import as_images, as_labels
 from numpy_vgg7.limits import MOST_THREADS, require_memory
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 INFERENCE_BATCH = 256  # images at a time, so that a large set needs no more memory than a batch
+
+
+def require_finite(outputs: Array) -> None:
+    """Raise WeightsError unless all outputs of a network are finite: no class is the answer then."""
+    if not np.isfinite(outputs).all():
+        fix = "the parameters are not finite or too large: take those of a training that has not diverged"
+        raise WeightsError("outputs of the network", "finite numbers", "NaN or infinity", fix)
 
 
 class VGG7:
@@ -125,10 +132,12 @@ class VGG7:
         self._forget()
 
     def logits(self, images: Array) -> Array:
-        """The last layer's output, (N, classes)."""
+        """The last layer's output, (N, classes). Raises WeightsError where it is not finite."""
         x = as_images(images, self.config.image_size, self.dtype, whole_set=False)
         batches = (x[i : i + INFERENCE_BATCH] for i in range(0, len(x), INFERENCE_BATCH))
-        return np.concatenate([self.forward(batch) for batch in batches])
+        logits = np.concatenate([self.forward(batch) for batch in batches])
+        require_finite(logits)
+        return logits
 
     def predict_proba(self, images: Array) -> Array:
         """The probability of each class, (N, classes); each row sums to 1."""

@@ -2,7 +2,9 @@
 
 import io
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,13 +59,22 @@ def write_figure(path: Path, figure: "Figure") -> None:
 
 def new_figure(width: float, height: float) -> "Figure":
     """An empty figure, in inches."""
-    try:
-        from matplotlib.figure import Figure  # no pyplot: no global state, no display needed
-    except ValueError:  # MPLBACKEND names no backend; none is needed here
-        os.environ.pop("MPLBACKEND", None)
-        from matplotlib.figure import Figure
+    if "matplotlib" not in sys.modules:
+        _import_matplotlib()
+    from matplotlib.figure import Figure  # no pyplot: no global state, no display needed
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def _import_matplotlib() -> None:
+    """Import matplotlib, which fails where MPLBACKEND is no backend, though none is needed here."""
+    backend = os.environ.pop("MPLBACKEND", None)
+    from matplotlib import rcParams
+
+    if backend:
+        os.environ["MPLBACKEND"] = backend
+        with suppress(ValueError):
+            rcParams["backend"] = backend  # as the import would have done, for pyplot
 
 
 def curves(history: Sequence[Epoch]) -> "Figure":

@@ -196,7 +196,7 @@ def judge(folder: Path, name: str) -> str:
         line.encode()
     from rich.console import Console
 
-    Console(file=io.StringIO()).print(as_table(report))
+    Console(file=io.StringIO(), markup=False).print(as_table(report))
     return "passed" if report.passed else "failed"
 
 

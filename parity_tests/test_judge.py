@@ -10,6 +10,7 @@ import safetensors.numpy
 import torch
 
 from numpy_vgg7 import VGG7Config, VGG7Error, functional, network
+from numpy_vgg7.inputs import InputWarning
 from numpy_vgg7.parity import check
 from numpy_vgg7.parity.candidate import read_names, suggestion
 from numpy_vgg7.parity.case import definition_trace, product_trace, random_case, random_model
@@ -138,10 +139,24 @@ def test_a_case_of_an_earlier_version_is_read(file, right, tmp_path):
     header, metadata = safetensors.numpy.load_file(path), {}
     with safetensors.safe_open(path, framework="numpy") as opened:
         metadata = json.loads(opened.metadata()["numpy_vgg7_case"])
-    del metadata["seed"]
+    del metadata["seed"], metadata["sha256"]
     safetensors.numpy.save_file(header, path, {"numpy_vgg7_case": json.dumps(metadata)})
-    assert read_case(path).second is None
-    assert check(path, {n: t for n, t in right.items() if not n.startswith("second/")}).passed
+    with pytest.warns(InputWarning, match="without a checksum"):
+        assert read_case(path).second is None
+    with pytest.warns(InputWarning, match="without a checksum"):
+        assert check(path, {n: t for n, t in right.items() if not n.startswith("second/")}).passed
+
+
+def test_a_changed_bit_of_a_case_is_found_before_it_blames_a_candidate(file, tmp_path):
+    path = tmp_path / "case.safetensors"
+    write_case(path, file.case, file.reference)
+    content = bytearray(path.read_bytes())
+    for place in (-1, -5000, content.index(b"momentum") + 14):
+        damaged = content.copy()
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(VGG7Error, match="case that"):
+            read_case(path)
 
 
 def test_what_only_the_case_gave_is_refused(file):

@@ -76,9 +76,12 @@ def evaluate(
 
     Given a run folder, the command evaluates its best weights and, without --data, uses its data.
     """
+    import numpy as np
+
     from numpy_vgg7.data import load
     from numpy_vgg7.data import split as split_dataset
     from numpy_vgg7.inputs import PLAIN
+    from numpy_vgg7.model import require_finite
     from numpy_vgg7.training.loop import score
     from numpy_vgg7.training.run_folder import read_config
 
@@ -106,6 +109,7 @@ def evaluate(
         images = getattr(split_dataset(images), part)
     model.threads = threads
     result = score(model, images)
+    require_finite(np.array(result.loss))
     if as_json:
         print_json({key: getattr(result, key) for key in ("accuracy", "loss", "n", "errors")})
         return

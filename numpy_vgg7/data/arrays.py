@@ -7,7 +7,7 @@ import numpy as np
 from numpy_vgg7.data.dataset import Dataset
 from numpy_vgg7.errors import DataError
 from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.inputs import PLAIN, Encoding, as_labels, as_pixels, unit_interval
+from numpy_vgg7.inputs import PLAIN, Encoding, as_labels, as_pixels, plain_array, unit_interval
 from numpy_vgg7.reading import read_npy, read_npz
 
 # The names of images and labels in npz files: this package's, Keras', and variants of it.
@@ -36,11 +36,11 @@ def from_arrays(
     """
     notes: list[str] = []
     image_source, label_source = (f"{name}: {part}" for part in names)
-    images, labels = np.asarray(images), np.asarray(labels)
+    images, labels = plain_array(images, image_source), plain_array(labels, label_source)
     count = len(images) if images.ndim else 0
     held_out = None
     if test:
-        test_images, test_labels = (np.asarray(array) for array in test)
+        test_images, test_labels = (plain_array(array, f"{name}, test part") for array in test)
         if not images.ndim or test_images.dtype != images.dtype or test_images.shape[1:] != images.shape[1:]:
             expected = f"test images like the others, {images.dtype} of shape {images.shape[1:]} each"
             found = f"{test_images.dtype} of shape {test_images.shape[1:]}"

@@ -89,6 +89,10 @@ def read_case(path: Path, note: Note = warn) -> CaseFile:
     try:
         record = _record(metadata.get(KEY))
         written = record.pop(SUM, None)
+        if not record.keys() <= {"config", "sgd", "seed"}:
+            raise CaseError(
+                "metadata", "config, sgd, seed and sha256", ", ".join(record), "the case is damaged"
+            )
         if written is None:
             note(f"{path}: a case of an earlier version, without a checksum: damage would not be noticed")
         elif written != (found := _checksum(tensors, record)):

@@ -6,7 +6,17 @@ which a test checks.
 """
 
 from numpy_vgg7.reading.arrays import read_npy, read_npz
-from numpy_vgg7.reading.border import COPY, LONGEST_TEXT, FileKind, most_bytes, quiet
+from numpy_vgg7.reading.border import COPY, LONGEST_TEXT, SPARE, FileKind, most_bytes, quiet
 from numpy_vgg7.reading.zips import Archive
 
-__all__ = ["COPY", "LONGEST_TEXT", "Archive", "FileKind", "most_bytes", "quiet", "read_npy", "read_npz"]
+__all__ = [
+    "COPY",
+    "LONGEST_TEXT",
+    "SPARE",
+    "Archive",
+    "FileKind",
+    "most_bytes",
+    "quiet",
+    "read_npy",
+    "read_npz",
+]

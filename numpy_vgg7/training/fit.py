@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from numpy_vgg7.data import Dataset, Splits, from_arrays
 from numpy_vgg7.data.dataset import hold_out
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.functional import Array, Labels
 from numpy_vgg7.inputs import warn
-from numpy_vgg7.model import VGG7
+from numpy_vgg7.model import VGG7, require_finite
 from numpy_vgg7.training import batches, loop
 from numpy_vgg7.training.config import TrainingConfig
 from numpy_vgg7.training.loop import Epoch, Score
@@ -85,7 +87,9 @@ def run(model: VGG7, splits: Splits, config: TrainingConfig, on_epoch: OnEpoch |
 
 def evaluate(model: VGG7, images: Array, labels: Labels) -> Score:
     """`VGG7.evaluate`."""
-    return loop.score(model, _dataset(model, "images", images, labels))
+    found = loop.score(model, _dataset(model, "images", images, labels))
+    require_finite(np.array(found.loss))
+    return found
 
 
 def _dataset(model: VGG7, name: str, images: Array, labels: Labels) -> Dataset:

@@ -88,10 +88,9 @@ class RunConfig:
         encoding = Encoding(**record.pop("encoding", {}))
         where = {key: record.pop(key, None) for key in ("data_dir", "test_data")}  # absent in older runs
         limit = record.pop("limit", None)
-        for name, value in (
-            record | {name: text for name, text in where.items() if text is not None}
-        ).items():
-            if not isinstance(value, str) or "\0" in value:
+        for name, value in (record | where).items():
+            missing = value is None and name in where
+            if not missing and (not isinstance(value, str) or "\0" in value):
                 raise ConfigError(name, "a text", repr(value), "correct it")
         config, training_config = VGG7Config.from_json(model), TrainingConfig(**training)
         return cls(model=config, training=training_config, encoding=encoding, limit=limit, **record, **where)
