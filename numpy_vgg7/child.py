@@ -15,7 +15,10 @@ from types import ModuleType
 from typing import Any
 
 from numpy_vgg7.errors import CodeError
+from numpy_vgg7.reading import LONGEST_TEXT, FileKind
 
+PYTHON = FileKind("Python file", CodeError, "correct it", LONGEST_TEXT)
+ANSWER = FileKind("answer", CodeError)
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -25,6 +28,7 @@ def answer(module: str, path: Path, *words: str, seconds: float) -> dict[str, An
     TimeoutError if it takes longer than `seconds`. CodeError if there is no answer, or an error is the
     answer.
     """
+    PYTHON.read(path)
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "answer.json"
         command = [sys.executable, "-m", module, str(result), str(path), *words]
@@ -44,7 +48,7 @@ def answer(module: str, path: Path, *words: str, seconds: float) -> dict[str, An
         if not result.exists():
             found = f"the end of the process (exit code {done.returncode})"
             raise CodeError(str(path), "code that returns", found, "correct it")
-        record: dict[str, Any] = json.loads(result.read_bytes())
+        record: dict[str, Any] = json.loads(ANSWER.read(result))
     if "error" in record:
         raise CodeError(**record["error"])
     return record
@@ -64,13 +68,14 @@ def respond(work: Callable[..., dict[str, Any]]) -> None:
 
 def load(path: Path) -> ModuleType:
     """Execute a Python file, which may import its neighbours. CodeError if it cannot be executed."""
+    code = PYTHON.read(path)
     module = ModuleType(path.stem)
     module.__file__ = str(path)
     sys.modules[path.stem] = module  # as an import does; dataclasses look there
     sys.path.insert(0, str(path.parent))
     try:
         # Not an import: compiled files of an earlier state may have the same date and size.
-        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
+        exec(compile(code, str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         raise raised(path, error) from error
     return module

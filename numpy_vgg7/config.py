@@ -1,13 +1,17 @@
 """The configuration of a VGG7, and the presets."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.network import ACTIVATIONS, Layer, vgg7
+from numpy_vgg7.reading import LONGEST_TEXT, FileKind
+from numpy_vgg7.suggestions import instead
 
 DTYPES = ("float32", "float64")
+CONFIG_FILE = FileKind("configuration in JSON", ConfigError, longest=LONGEST_TEXT)
 
 _SQUASHED = ("relu", "relu", "relu", "relu", "tanh", "tanh", "arctan")
 _PLAIN = ("relu", "relu", "relu", "relu", "tanh", "tanh", "identity")
@@ -59,7 +63,8 @@ class VGG7Config:
         for activation in self.activations:
             if not isinstance(activation, str) or activation not in ACTIVATIONS:
                 known = ", ".join(ACTIVATIONS)
-                raise ConfigError("activations", f"each of {known}", activation, "correct it")
+                fix = instead(activation, ACTIVATIONS)
+                raise ConfigError("activations", f"each of {known}", activation, fix)
         if type(self.bias) is not bool:
             raise ConfigError("bias", "true or false", self.bias, "correct it")
 
@@ -68,7 +73,7 @@ class VGG7Config:
         """A named configuration, with fields changed: `preset("vgg7", image_size=8)`."""
         if name not in PRESETS:
             known = ", ".join(PRESETS)
-            raise ConfigError("preset", f"one of {known}", name, "choose one")
+            raise ConfigError("preset", f"one of {known}", name, instead(name, PRESETS))
         return replace(PRESETS[name], **changes)
 
     def to_json(self) -> str:
@@ -88,6 +93,16 @@ class VGG7Config:
             expected = f"an object with the keys {', '.join(sorted(known))}"
             raise ConfigError("configuration", expected, found, "add or remove keys")
         return cls(**record)
+
+    def parameter_count(self) -> int:
+        """The number of parameters, without making them."""
+        return sum(math.prod(shape) for layer in self.layers() for shape in layer.shapes().values())
+
+    def values_per_image(self) -> int:
+        """How many numbers all layers give for one image, whatever their size."""
+        c1, c2, c3, c4 = self.channels
+        per_pixel = 1 + 2 * (c1 + c2) + c2 / 4 + (c3 + c4) / 2 + c4 / 8
+        return round(per_pixel * self.image_size**2) + 2 * (sum(self.hidden) + self.classes)
 
     def layers(self) -> tuple[Layer, ...]:
         """The network as a list, first layer first; the last activation's output is the logits."""

@@ -8,9 +8,18 @@ from typing import Any
 from numpy_vgg7.blas import libraries
 
 PACKAGES = (
-    "numpy-vgg7", "numpy", "safetensors", "scikit-learn", "threadpoolctl", "typer", "rich", "pillow",
-    "matplotlib", "torch", "onnx", "onnxruntime", "keras", "h5py",
+    "numpy-vgg7", "numpy", "scipy", "safetensors", "scikit-learn", "threadpoolctl", "typer", "rich", "pillow",
+    "jinja2", "matplotlib", "torch", "onnx", "onnxruntime", "keras", "h5py",
 )  # fmt: skip
+# What needs an optional package, and the extra that installs it.
+EXTRAS = {
+    "torch": ("`parity run`, `case` and `prove`, and writing .pt and Keras files", "torch"),
+    "matplotlib": ("plots and reports", "plot"),
+    "onnx": (".onnx files", "onnx"),
+    "onnxruntime": ("comparing with ONNX Runtime in `parity run`", "onnx"),
+    "keras": ("writing Keras files", "keras"),
+    "h5py": ("reading Keras files", "keras"),
+}
 
 
 def environment() -> dict[str, Any]:
@@ -42,12 +51,19 @@ def blas() -> dict[str, Any]:
 
 def problems(found: dict[str, Any]) -> list[str]:
     """Missing packages and configuration problems in the result of `environment`, one line each."""
-    notes = blas_problems(found["blas"])
-    if found["packages"]["torch"] is None:
-        notes.append("PyTorch is not installed: `parity run` and .pt files need it (extra: torch)")
-    if found["packages"]["matplotlib"] is None:
-        notes.append("matplotlib is not installed: `train` makes no plots (extra: plot)")
-    return notes
+    missing = [(package, *need) for package, need in EXTRAS.items() if found["packages"][package] is None]
+    return blas_problems(found["blas"]) + [
+        f"{package} is not installed, but required for {purpose}: pip install 'numpy-vgg7[{extra}]'"
+        for package, purpose, extra in missing
+    ]
+
+
+def verdict(notes: list[str]) -> str:
+    """What the result of `problems` comes to, in one line."""
+    if not notes:
+        return "Everything that the commands need is there."
+    count = "1 problem" if len(notes) == 1 else f"{len(notes)} problems"
+    return f"{count}: see what is marked with ! above; everything else is there."
 
 
 def blas_problems(found: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ USUAL_MAXIMA = (1, 16, BYTE, 1023, 4095, 65535)
 ROUNDING = 1e-5  # pixels outside 0..1 by less are clipped
 NORMALISATION_ROUNDING = 0.01  # means and standard deviations are given with a few digits
 SMALLEST = 4  # pixels per side
+MOST_CLASSES = 2**31
 
 Note = Callable[[str], None]
 
@@ -58,23 +60,38 @@ class Encoding:
     def __post_init__(self) -> None:
         for name in ("pixel_max", "std"):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
+            if value is not None and not (_is_finite(value) and value > 0):
                 raise ConfigError(name, "a finite number > 0", value, "correct it")
+        if not isinstance(self.invert, (bool, np.bool_)):
+            raise ConfigError("invert", "true or false", self.invert, "correct it")
+        for name in ("classes", "labels_from"):
+            value = getattr(self, name)
+            if value is None and name == "classes":
+                continue
+            if not isinstance(value, Integral) or abs(int(value)) >= MOST_CLASSES:
+                raise ConfigError(name, f"a whole number below {MOST_CLASSES:,}", value, "correct it")
+        names = self.class_names
+        if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+            raise ConfigError("class_names", "texts", names, "correct it")
         if (self.mean is None) != (self.std is None):
             raise ConfigError("mean and std", "both or neither", f"{self.mean} and {self.std}", "give both")
-        if self.mean is not None and not math.isfinite(self.mean):
+        if self.mean is not None and not _is_finite(self.mean):
             raise ConfigError("mean", "a finite number", self.mean, "correct it")
         object.__setattr__(self, "class_names", tuple(self.class_names))
         if len(set(self.class_names)) < len(self.class_names):
-            raise ConfigError("classes", "different names", ", ".join(self.class_names), "remove doubles")
+            raise ConfigError("classes", "different names", ", ".join(self.class_names), "remove duplicates")
         if self.class_names and self.classes is None:
             object.__setattr__(self, "classes", len(self.class_names))
         if self.class_names and self.classes != len(self.class_names):
             raise ConfigError(
-                "classes", f"{len(self.class_names)}, as there are names", self.classes, "correct it"
+                "classes", f"{len(self.class_names)}, one for each name", self.classes, "correct it"
             )
         if self.classes is not None and self.classes < 2:
             raise ConfigError("classes", "at least 2", self.classes, "add a class")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and abs(float(value)) < math.inf
 
 
 PLAIN = Encoding()

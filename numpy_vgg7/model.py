@@ -17,8 +17,10 @@ from numpy_vgg7.engine.gemm import materialize
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.functional import Array, Arrays, Labels, softmax
 from numpy_vgg7.inputs import as_images, as_labels
+from numpy_vgg7.limits import MOST_THREADS, require_memory
 from numpy_vgg7.network import initial_params, parameter_groups
 from numpy_vgg7.optim import SGD
+from numpy_vgg7.suggestions import instead
 
 if TYPE_CHECKING:
     from numpy_vgg7.training.fit import Held, History, OnEpoch
@@ -49,13 +51,16 @@ class VGG7:
             fix = 'give one, such as VGG7Config.preset("vgg7"); VGG7.load reads a file'
             raise ConfigError("config", "a VGG7Config", repr(config), fix)
         if dtype not in DTYPES:
-            raise ConfigError("dtype", " or ".join(DTYPES), dtype, "choose one")
+            raise ConfigError("dtype", " or ".join(DTYPES), dtype, instead(dtype, DTYPES))
         if type(seed) is not int or seed < 0:
-            raise ConfigError("seed", "a whole number >= 0", seed, "choose one")
+            raise ConfigError("seed", "a whole number >= 0", seed, "correct it")
         self.config = config
         self.seed = seed
         self.dtype = dtype
         self.layers = config.layers()
+        count = config.parameter_count()
+        fix = "use fewer channels or hidden units, or smaller images"
+        require_memory(f"network of {count:,} parameters", 2 * count * np.dtype(dtype).itemsize, fix)
         self.params = initial_params(self.layers, seed, dtype)
         self._forget()
         self.threads = threads
@@ -74,8 +79,8 @@ class VGG7:
 
     @threads.setter
     def threads(self, count: int) -> None:
-        if type(count) is not int or count < 1:
-            raise ConfigError("threads", "a whole number >= 1", count, "choose one")
+        if type(count) is not int or not 1 <= count <= MOST_THREADS:
+            raise ConfigError("threads", f"a whole number from 1 to {MOST_THREADS}", count, "choose one")
         self._threads = count
         self.release()
 

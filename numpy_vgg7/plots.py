@@ -1,10 +1,11 @@
 """Plots of a training: curves, confusion matrix, kernels and misclassified images. Needs matplotlib."""
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,13 +13,15 @@ from numpy_vgg7.data import Dataset
 from numpy_vgg7.files import make_folder, write_bytes
 from numpy_vgg7.functional import Array, Labels
 from numpy_vgg7.model import VGG7
-from numpy_vgg7.training.loop import Epoch
+from numpy_vgg7.training.loop import Epoch, State
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MAX_MISCLASSIFIED = 24  # images in one figure
-BLUE, ORANGE = "#2b6cb0", "#dd6b20"
+BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#718096"
+UNITS = {"loss": "cross-entropy (nats)", "accuracy": "accuracy"}
 
 
 def available() -> bool:
@@ -54,7 +57,11 @@ def write_figure(path: Path, figure: "Figure") -> None:
 
 def new_figure(width: float, height: float) -> "Figure":
     """An empty figure, in inches."""
-    from matplotlib.figure import Figure  # no pyplot: no global state, no display needed
+    try:
+        from matplotlib.figure import Figure  # no pyplot: no global state, no display needed
+    except ValueError:  # MPLBACKEND names no backend; none is needed here
+        os.environ.pop("MPLBACKEND", None)
+        from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
@@ -62,17 +69,48 @@ def new_figure(width: float, height: float) -> "Figure":
 def curves(history: Sequence[Epoch]) -> "Figure":
     """Loss (log scale) and accuracy over epochs, training and validation."""
     figure = new_figure(9, 3.6)
-    loss, accuracy = figure.subplots(1, 2)
-    epochs = [row.epoch for row in history]
-    for axes, kind, unit in ((loss, "loss", "cross-entropy (nats)"), (accuracy, "accuracy", "accuracy")):
-        for part, colour in (("train", BLUE), ("validation", ORANGE)):
-            values = [getattr(row, f"{part}_{kind}") for row in history]
-            axes.plot(epochs, values, color=colour, label=part, marker="." if len(epochs) < 3 else "")
-        axes.set(title=kind.capitalize(), xlabel="epoch", ylabel=unit)
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
-    loss.set_yscale("log")
+    for axes, kind in zip(figure.subplots(1, 2), UNITS, strict=True):
+        draw_curve(axes, kind, history)
+        axes.set(title=kind.capitalize())
     return figure
+
+
+def draw_curve(axes: "Axes", kind: str, history: Sequence[Epoch]) -> None:
+    """Loss (log scale) or accuracy over epochs, training and validation, with the best epoch marked."""
+    for part, colour in (("train", BLUE), ("validation", ORANGE)):
+        values = [getattr(row, f"{part}_{kind}") for row in history]
+        draw_line(axes, values, color=colour, label=part)
+    best = State({}, {}, list(history)).best_epoch
+    axes.axvline(best, color=GREY, linestyle=":", label=f"best: epoch {best}")
+    axes.legend(frameon=False)
+    finish_curve(axes, kind)
+
+
+def draw_line(axes: "Axes", values: Sequence[float], **style: Any) -> None:
+    """A line over epochs, with markers where there are few."""
+    axes.plot(range(1, len(values) + 1), values, marker="." if len(values) < 3 else "", **style)
+
+
+def finish_curve(axes: "Axes", kind: str) -> None:
+    """Label the axes of a loss or an accuracy over epochs."""
+    axes.set(xlabel="epoch", ylabel=UNITS[kind])
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
+    axes.grid(alpha=0.3)
+    if kind == "loss":
+        use_log(axes)
+
+
+def use_log(axes: "Axes") -> None:
+    """A logarithmic y axis with plain numbers, 0.01 instead of a power of ten."""
+    from matplotlib.ticker import LogFormatter
+
+    class Plain(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""  # no text for ticks that would be too close
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(Plain())
+    axes.yaxis.set_minor_formatter(Plain())
 
 
 def cost(costs: Sequence[float], title: str) -> "Figure":

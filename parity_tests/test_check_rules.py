@@ -18,8 +18,9 @@ from numpy_vgg7.parity.engine_check import EngineCase, engine_mismatches
 from numpy_vgg7.parity.kernel_alone import run_kernel_alone
 from numpy_vgg7.parity.purity import impurities
 from torch_ref.trace import trace as referee
+from torch_ref.training import train_batches
 
-SUITE = Suite(0, referee)
+SUITE = Suite(0, referee, train_batches)
 
 
 def wrong_in(name):
@@ -29,7 +30,7 @@ def wrong_in(name):
         found = referee(case)
         return found | {name: found[name] * 1.001} if name in found else found
 
-    return Suite(0, wrong)
+    return Suite(0, wrong, train_batches)
 
 
 @pytest.mark.parametrize("name", ["conv2", "conv2.grad", "conv2.weight.grad"])

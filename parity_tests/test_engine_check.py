@@ -20,8 +20,9 @@ from numpy_vgg7.parity.engine_check import EngineCase, by_definition, by_engine,
 from numpy_vgg7.parity.mutants import CATALOGUE
 from numpy_vgg7.parity.turns import lock_in_turns, run_in_turns
 from torch_ref.trace import trace as referee
+from torch_ref.training import train_batches
 
-SUITE = Suite(0, referee)
+SUITE = Suite(0, referee, train_batches)
 INSIDE, OUTSIDE = 0.9, 1.1
 
 
@@ -96,7 +97,9 @@ def test_training_has_momentum_nesterov_decay_and_a_schedule_in_both_dtypes(spli
 
 
 def test_every_case_is_among_those_of_the_first_seeds_and_a_large_batch_too():
-    seen = [case for seed in range(1, 11) for case in checks._engine_cases(Suite(seed, referee))]
+    seen = [
+        case for seed in range(1, 11) for case in checks._engine_cases(Suite(seed, referee, train_batches))
+    ]
     kinds = {(case.threads, case.images_per_shard, case.fortran_order, case.in_turns) for case in seen}
     assert {
         (c.threads, c.images_per_shard, c.fortran_order, c.in_turns) for c in checks._engine_cases(SUITE)
@@ -279,5 +282,5 @@ def test_users_in_several_threads_must_take_turns():
     assert not list(engine_check.mismatches_beside_each_other(SUITE.even(), SGD(0.1, 0.1)))
     (mutant,) = (one for one in CATALOGUE if one.name.startswith("calls from two threads"))
     with mutant.applied():
-        assert list(engine_against_definition(Suite(0, referee)))
+        assert list(engine_against_definition(Suite(0, referee, train_batches)))
         assert list(engine_check.mismatches_beside_each_other(SUITE.even(), SGD(0.1, 0.1)))

@@ -20,8 +20,9 @@ from numpy_vgg7.parity.prove import Verdict, control, examine, needed
 from numpy_vgg7.parity.purity import impurities
 from numpy_vgg7.weights.formats import WRITERS
 from torch_ref.trace import trace as referee
+from torch_ref.training import train_batches
 
-SUITE = Suite(0, referee)
+SUITE = Suite(0, referee, train_batches)
 
 
 # Purity: a layer that does one thing wrong.
@@ -272,9 +273,24 @@ def test_a_check_of_a_bug_stops_when_it_has_located_it():
         assert len(examine(SUITE)["kinks"]) == 3
 
 
+def test_a_bug_is_settled_when_enough_checks_have_caught_it_and_one_has_located_it():
+    caught = checks.Finding("conv1")
+    located = checks.Finding("conv1", Culprit("conv1 forward", "conv1", "is wrong"))
+    nothing = {name: lambda suite: iter(()) for name in CHECKS}
+    some = {
+        "float64 trace": lambda suite: iter([caught]),
+        "kinks": lambda suite: iter([caught]),
+        "complex step": lambda suite: iter([located]),
+    }
+    with mock.patch.dict(CHECKS, nothing | some):
+        settled = examine(SUITE, enough=2)
+        assert list(settled) == list(CHECKS)[: list(CHECKS).index("complex step") + 1]
+        assert examine(SUITE).keys() == CHECKS.keys()
+
+
 def test_the_control_names_what_it_finds():
     with mock.patch.dict(CHECKS, {"kinks": lambda suite: iter([checks.Finding("conv1")])}):
-        (found,) = control(referee, 1)
+        (found,) = control((referee, train_batches), 1)
     assert found == ["seed 0, kinks: conv1"]
 
 

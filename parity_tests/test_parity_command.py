@@ -39,10 +39,16 @@ def test_a_changed_weight_is_named_and_ends_with_code_4(name):
     assert report["first_divergence"] == name
 
 
+def test_a_mistyped_tensor_gets_a_suggestion():
+    done = numpy_vgg7("parity", "run", "--image-size", "8", "--perturb", "conv2.wieght")
+    assert done.code == 2
+    assert "did you mean conv2.weight?" in done.stderr
+
+
 def test_the_table_names_every_tensor_and_the_verdict(tmp_path):
     model = random_model(VGG7Config.preset("article", image_size=8), 1, "float32")
-    model.save(tmp_path / "w.safetensors")
-    done = numpy_vgg7("parity", "run", tmp_path / "w.safetensors")
+    model.save(tmp_path / "best.safetensors")
+    done = numpy_vgg7("parity", "run", tmp_path)  # as a run folder
     assert done.code == 0, done.stdout
     assert "conv4.weight.grad" in done.stdout
     assert "PASS: 66 tensors agree" in done.stdout

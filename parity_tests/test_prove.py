@@ -11,15 +11,16 @@ from numpy_vgg7 import VGG7Config
 from numpy_vgg7.engine import kernels
 from numpy_vgg7.parity.case import random_case, random_model
 from numpy_vgg7.parity.checks import Suite
-from numpy_vgg7.parity.mutants import CATALOGUE, Replacement
+from numpy_vgg7.parity.mutants import CATALOGUE, NETWORK, TRAINING, Replacement
 from numpy_vgg7.parity.prove import control, examine, needed, prove
 from tests.commands import numpy_vgg7
 from torch_ref.trace import trace as referee
+from torch_ref.training import train_batches
 
 
 @pytest.fixture(scope="module")
 def verdicts():
-    return {verdict.mutant.name: verdict for verdict in prove(referee)}
+    return {verdict.mutant.name: verdict for verdict in prove((referee, train_batches), enough=2)}
 
 
 @pytest.mark.parametrize("mutant", CATALOGUE, ids=lambda mutant: mutant.name)
@@ -30,7 +31,8 @@ def test_a_bug_is_caught_and_located(verdicts, mutant):
 
 
 def test_the_catalogue_is_complete_and_names_are_unique():
-    assert len(CATALOGUE) >= 110
+    assert len(NETWORK) >= 110
+    assert len(TRAINING) >= 40
     assert len({mutant.name for mutant in CATALOGUE}) == len(CATALOGUE)
 
 
@@ -74,10 +76,8 @@ def test_each_kind_of_check_catches_a_bug_that_no_other_does(verdicts):
 def test_the_readme_says_what_gets_through_without_each_check(verdicts):
     readme = (Path(__file__).parent.parent / "README.md").read_text()
     count = len(CATALOGUE)
-    assert (
-        f"puts {count} known bugs into the definition and the engine, one at a time: all {count} are"
-        in readme
-    )
+    words = f"{count} known bugs into the definition, the engine and the training, one at a time: all {count}"
+    assert words in readme
     rows = re.findall(r"^\| ([^|]*) \| (\d+) \| ([^|]*) \|$", readme.split("| without |")[1], re.MULTILINE)
     missed = needed(list(verdicts.values()))
     for kind, names in missed.items():
@@ -95,7 +95,7 @@ def test_the_two_silent_faults_of_the_articles_corrected_gradient_are_named(verd
 
 
 def test_the_unchanged_product_passes():
-    assert [failure for failures in control(referee, 20) for failure in failures] == []
+    assert [failure for failures in control((referee, train_batches), 20) for failure in failures] == []
 
 
 @pytest.mark.parametrize("mutant", CATALOGUE, ids=lambda mutant: mutant.name)
@@ -115,7 +115,7 @@ def test_a_mutant_leaves_no_trace_in_the_product(mutant):
 
 
 def test_the_product_passes_after_all_mutants(verdicts):
-    found = examine(Suite(0, referee))
+    found = examine(Suite(0, referee, train_batches))
     assert not any(found.values()), found
 
 

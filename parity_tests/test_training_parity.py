@@ -1,14 +1,13 @@
-"""A training agrees with PyTorch's after every step, and every bug of the training is caught."""
+"""A training agrees with PyTorch's after every step, and its parts are right.
 
-from fnmatch import fnmatch
+`test_prove.py` puts bugs into them.
+"""
 
-import numpy as np
 import pytest
 import torch
 
 from numpy_vgg7.optim import SCHEDULES
-from numpy_vgg7.parity.mutants.training import TRAINING
-from numpy_vgg7.parity.training_check import TRAININGS, training_faults, trajectory_faults
+from numpy_vgg7.parity.training_check import TRAININGS, trajectory_faults
 from numpy_vgg7.parity.training_parts import PARTS
 from torch_ref.training import SCHEDULERS, train_batches
 
@@ -57,22 +56,3 @@ def test_a_schedule_agrees_with_pytorchs_schedulers(name, steps):
         assert SCHEDULES[name](step, steps) == pytest.approx(sgd.param_groups[0]["lr"], abs=1e-12)
         sgd.step()
         scheduler.step()
-
-
-def test_there_are_at_least_forty_bugs_of_the_training():
-    assert len({mutant.name for mutant in TRAINING}) == len(TRAINING) >= 40
-
-
-@pytest.mark.parametrize("mutant", TRAINING, ids=lambda mutant: mutant.name)
-def test_a_bug_of_the_training_is_caught_and_located(mutant):
-    with mutant.applied(), np.errstate(all="ignore"):
-        try:
-            culprit = next(training_faults(train_batches), None)
-        except Exception as error:
-            pytest.fail(f"it is a crash, not a finding: {error!r}")
-    assert culprit, "no check noticed it"
-    assert fnmatch(culprit.place, mutant.place), culprit
-
-
-def test_the_training_passes_after_all_bugs():
-    assert list(training_faults(train_batches)) == []

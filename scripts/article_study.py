@@ -19,8 +19,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from numpy_vgg7 import blas, network, plots
-from numpy_vgg7.article import protocol
-from numpy_vgg7.article.protocol import BACKPROPS, SEED, TEST_IMAGES, next_larger, prepare, read_data
+from numpy_vgg7.article import EPOCHS, SEED, protocol
+from numpy_vgg7.article.protocol import BACKPROPS, TEST_IMAGES, next_larger, prepare, read_data
 from numpy_vgg7.data.dataset import Dataset
 from numpy_vgg7.files import write_text
 from numpy_vgg7.model import VGG7
@@ -187,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--epochs", type=int, default=protocol.EPOCHS)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=Path("docs/article"))
     options = parser.parse_args()

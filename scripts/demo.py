@@ -19,7 +19,7 @@ def main() -> None:
     out = free_folder()
     run(PYTHON, "-m", "numpy_vgg7", "train", "--preset", "vgg7", "--seed", "0", "--out", out)
     run(PYTHON, "-m", "numpy_vgg7", "parity", "run", out / "best.safetensors")
-    print(f"\nTrained weights: {out / 'best.safetensors'}\nPlots: {out / 'plots'}")
+    print(f"\nTrained weights: {out / 'best.safetensors'}\nReport: {out / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Checking a layer": {
         "numpy_vgg7/parity/layer/check.py": ("check_layer",),
+        "numpy_vgg7/parity/layer/update.py": ("check_sgd_step",),
         "numpy_vgg7/parity/layer/report.py": (),
     },
     "Exercises": {"numpy_vgg7/exercise/write.py": ("new",), "numpy_vgg7/exercise/verdict.py": ()},

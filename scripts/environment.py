@@ -16,7 +16,8 @@ def run(*command: object, **settings: str) -> None:
     """Print a command and run it in the project's folder. If it fails, exit with its code."""
     arguments = [str(argument) for argument in command]
     print("$", " ".join(arguments), flush=True)
-    result = subprocess.run(arguments, cwd=ROOT, env=os.environ | settings, check=False)
+    environment = os.environ | {"PYTHONUTF8": "1"} | settings  # Windows has another encoding by default
+    result = subprocess.run(arguments, cwd=ROOT, env=environment, check=False)
     if result.returncode:
         sys.exit(result.returncode)
 
@@ -29,7 +30,8 @@ def prepare(*groups: str) -> None:
     ready = FOLDER / "ready"  # written last, so that an interrupted attempt is repeated
     if not ready.exists():
         print(f"creating a virtual environment in {FOLDER.name}", flush=True)
-        venv.create(FOLDER, with_pip=True, clear=True)
+        # Links, as `python -m venv` makes: a copied interpreter may not find its libraries on macOS.
+        venv.create(FOLDER, with_pip=True, clear=True, symlinks=os.name != "nt")
         ready.touch()
     install = (PYTHON, "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt")
     run(*install, "pip>=25.1")  # the first version with dependency groups

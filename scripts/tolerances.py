@@ -19,12 +19,13 @@ from numpy_vgg7.parity.kernel_alone import run_kernels_alone
 from numpy_vgg7.parity.localise import run_alone
 from numpy_vgg7.parity.rounding import rounding_errors
 from torch_ref.trace import trace as referee
+from torch_ref.training import train_batches
 
 
 def cases(seeds: int) -> Iterator[Case]:
     """The cases of `parity prove`."""
     for seed in range(seeds):
-        suite = Suite(seed, referee)
+        suite = Suite(seed, referee, train_batches)
         yield from (suite.uneven(), suite.even(), suite.single(), suite.article())
 
 

@@ -25,7 +25,7 @@ EXAMPLES = [
     one(PL, ".mean(axis=(2, 3))", ".max(axis=(2, 3))", "max pooling"),
     one(PR, "axis=3) / 4", "axis=3)", "the factor 1/4 is missing"),
     one(PR, "axis=3) / 4", "axis=3) / 2", "divided by 2 instead of 4"),
-    one(PR, "axis=3) / 4", "axis=3) / 16", "the factor 1/4 stands twice"),
+    one(PR, "axis=3) / 4", "axis=3) / 16", "the factor 1/4 is applied twice"),
     one(PR, "axis=3) / 4", "axis=3) / len(x)", "divided by the batch size N instead of 4"),
     one(PR, "axis=3) / 4", "axis=3) / 4 / len(x)", "divided by the batch size N as well"),
     one(

@@ -10,7 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from numpy_vgg7.article.protocol import BACKPROPS, SEED, binary_cost, next_larger, prepare, read_data, train
+from numpy_vgg7.article import SEED
+from numpy_vgg7.article.protocol import BACKPROPS, binary_cost, next_larger, prepare, read_data, train
 from numpy_vgg7.data.dataset import Dataset
 from numpy_vgg7.data.mnist import IMAGES, LABELS, read_idx, read_pixels, read_t10k
 from numpy_vgg7.errors import ConfigError, DataError

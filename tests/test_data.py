@@ -48,7 +48,7 @@ BAD_SETS = {
     "NaN pixels": ({"images": np.full((20, 8, 8), np.nan)}, "NaN"),
     "label 10": ({"labels": np.arange(20) % 11}, "label 10 at index 10"),
     "float pixels to 255": ({"images": np.full((20, 8, 8), 255.0)}, r"0\.\.255|255\.\.255"),
-    "pickled": ({"images": np.array([{}] * 20, dtype=object)}, "plain numeric arrays.*Object"),
+    "pickled": ({"images": np.array([{}] * 20, dtype=object)}, "plain numeric arrays.*objects"),
     "too few labels": ({"labels": np.arange(19)}, r"\(20,\)"),
 }
 

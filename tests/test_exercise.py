@@ -176,7 +176,7 @@ def test_each_level_of_hints_tells_more():
     assert "gated" not in told["none"] + told["place"]
     assert "relu backward" in told["place"]
     assert "relu backward, d_x: gated" in told["words"]
-    assert Verdict(()).lines("words") == ["mended: everything in network.py is right"]
+    assert Verdict(()).lines("words") == ["fixed: network.py is correct"]
 
 
 def test_the_commands_write_an_exercise_and_check_it(tmp_path):
@@ -191,7 +191,7 @@ def test_the_commands_write_an_exercise_and_check_it(tmp_path):
     assert mistake(3).words in record["findings"][0]["words"]
     (folder / "network.py").write_text(RIGHT)
     done = numpy_vgg7("exercise", "check", folder)
-    assert (done.code, done.stdout) == (0, "mended: everything in network.py is right\n")
+    assert (done.code, done.stdout) == (0, "fixed: network.py is correct\n")
     assert numpy_vgg7("exercise", "check", folder, "--hint", "all").code == 2
     assert numpy_vgg7("exercise", "check", tmp_path).code == 3
 
@@ -201,7 +201,7 @@ def test_the_test_of_an_exercise_fails_with_its_hint_and_passes_once_mended(tmp_
     new(tmp_path, 5, hint)
     failed = python("-m", "pytest", "-q", tmp_path, cwd=tmp_path)
     assert failed.code == 1
-    assert "not mended" in failed.stdout
+    assert "not fixed" in failed.stdout
     assert (mistake(5).words in failed.stdout) == (hint == "words")
     assert (mistake(5).place in failed.stdout) == (hint == "words")
     (tmp_path / "network.py").write_text(RIGHT)
@@ -251,7 +251,7 @@ def test_code_that_cannot_be_executed_is_an_error_of_one_line(name):
     [
         ("import os; os._exit(0)", r"the end of the process \(exit code 0\)"),
         ("raise KeyboardInterrupt", "the end of the process"),
-        ("while True: pass", "done within 4 seconds"),
+        ("while True: pass", "finishes within 4 seconds"),
         ("print('{}'); undefined", "NameError"),
     ],
 )
@@ -287,4 +287,4 @@ def test_what_the_code_prints_is_not_shown_and_neighbours_can_be_imported(tmp_pa
         code.replace("import numpy as np\n", "import mine\nimport numpy as np\n")
     )
     done = numpy_vgg7("exercise", "check", tmp_path)
-    assert (done.code, done.stdout) == (0, "mended: everything in network.py is right\n"), done.stderr
+    assert (done.code, done.stdout) == (0, "fixed: network.py is correct\n"), done.stderr

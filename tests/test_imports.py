@@ -11,12 +11,14 @@ from tests.commands import ROOT, python
 
 # A module imports only from itself and from the lines above its own. A name is a module or a package.
 ORDER = [
-    {"errors"},
+    {"errors", "suggestions"},
+    {"limits"},
     {"functional"},
+    {"reading"},
     {"network", "optim"},
     {"blas", "locks"},
     {"temporary"},
-    {"engine", "config", "inputs", "files", "child"},
+    {"engine", "config", "inputs", "files", "child", "pages"},
     {"model", "pictures"},
     {"weights", "data", "environment"},
     {"training", "pretrained"},

@@ -8,7 +8,7 @@ import pytest
 
 from numpy_vgg7.errors import CodeError
 from numpy_vgg7.parity import own_tests
-from numpy_vgg7.parity.mutants import CATALOGUE, Mutant
+from numpy_vgg7.parity.mutants import NETWORK, Mutant
 from numpy_vgg7.parity.own_tests import applicable, by_place, names_of_tests, outcomes
 from tests.commands import ROOT, numpy_vgg7
 
@@ -38,7 +38,7 @@ test_is_no_function = None
 
 
 def mutants(*names: str) -> list[Mutant]:
-    return [mutant for mutant in CATALOGUE if mutant.name in names]
+    return [mutant for mutant in NETWORK if mutant.name in names]
 
 
 def written(folder, text):
@@ -71,7 +71,7 @@ def test_each_bug_is_caught_or_missed_with_the_tests_that_failed(tmp_path):
 
 def test_the_command_prints_a_table_a_summary_and_json(tmp_path):
     path = written(tmp_path, POOL)
-    total = sum("pool's" in mutant.name for mutant in CATALOGUE)
+    total = sum("pool's" in mutant.name for mutant in NETWORK)
     words = ("parity", "prove", "--only", "pool's", "--tests", path)
     done = numpy_vgg7(*words)
     assert done.code == 0, done.stderr
@@ -124,15 +124,15 @@ def test_a_bug_with_which_the_tests_do_not_end_or_end_the_process_is_caught(tmp_
     text += "    if total == 4:\n        time.sleep(60)\n    if total < 1:\n        os._exit(7)\n"
     path = written(tmp_path, text)
     (endless,) = outcomes(path, mutants(MISSING), seconds=4)
-    assert endless.failed == {"time limit": "not done within 4 seconds"}
+    assert endless.failed == {"time limit": "not finished within 4 seconds"}
     (ended,) = outcomes(path, mutants(TOP_LEFT))
     assert ended.failed == {"loading": "the end of the process (exit code 7)"}
 
 
 def test_the_bug_of_the_reference_is_left_out_without_pytorch(monkeypatch):
-    assert applicable(CATALOGUE) == list(CATALOGUE)
+    assert applicable(NETWORK) == list(NETWORK)
     monkeypatch.setattr(own_tests, "find_spec", lambda name: None)
-    left = {mutant.name for mutant in CATALOGUE} - {mutant.name for mutant in applicable(CATALOGUE)}
+    left = {mutant.name for mutant in NETWORK} - {mutant.name for mutant in applicable(NETWORK)}
     assert left == {"arctan' missing here and in the referee"}
 
 
@@ -158,7 +158,7 @@ def recorded():
 def test_the_tables_name_every_bug_of_the_catalogue_and_their_sums_are_right():
     record = recorded()
     places = {bug["name"]: bug["expected"] for bug in record["mutants"]}
-    assert places == {mutant.name: mutant.place for mutant in CATALOGUE}, AGAIN
+    assert places == {mutant.name: mutant.place for mutant in NETWORK}, AGAIN
     assert PAGE.partition(SCRIPT["START"])[2] == "\n" + SCRIPT["tables"](record), AGAIN
 
 

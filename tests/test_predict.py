@@ -74,7 +74,7 @@ def test_a_first_file_with_the_suffix_of_an_image_is_an_image(tmp_path, suffix):
 def test_weights_without_an_image_are_a_usage_error(weights):
     done = predict(weights)
     assert done.exit_code == 2
-    assert "an image is missing" in " ".join(done.output.split())
+    assert "no image is given" in " ".join(done.output.split())
 
 
 def test_a_bad_file_does_not_lose_the_answers_of_the_others(tmp_path):

@@ -22,6 +22,8 @@ def test_the_two_commands_come_first_and_continuous_integration_runs_them():
     assert blocks("sh")[0].splitlines() == SET_UP
     script = (ROOT / ".ci" / "run").read_text().splitlines()
     assert all(command in script for command in SET_UP)
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text()
+    assert all(command.replace("python3", "python") in workflow for command in SET_UP)
 
 
 def test_every_command_runs_in_the_order_of_the_page(tmp_path):

@@ -52,7 +52,7 @@ def test_the_run_folder_is_complete(run):
     plots = {f"plots/{name}.png" for name in ("curves", "confusion", "kernels", "misclassified")}
     weights = {"best.safetensors", "last.safetensors"}
     weights |= {"checkpoint/state.safetensors", "checkpoint/previous.safetensors"}
-    assert found == plots | weights | {"config.json", "env.json", "metrics.csv"}
+    assert found == plots | weights | {"config.json", "env.json", "metrics.csv", "report.html"}
 
 
 def test_evaluate_reproduces_the_test_figures_of_the_training(run):

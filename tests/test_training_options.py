@@ -1,7 +1,7 @@
 """Every option of `train` reaches its place, in this process, and settings do what they say."""
 
 import json
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +103,7 @@ def test_there_is_an_option_for_every_setting():
 @pytest.mark.parametrize("name", PRESETS)
 def test_named_settings_are_the_defaults_of_the_other_options(settings, name):
     found = settings("--settings", name, "--epochs", "3", "--no-nesterov")
-    expected = asdict(replace(PRESETS[name], epochs=3, nesterov=False))
+    expected = asdict(TrainingConfig.preset(name, epochs=3, nesterov=False))
     assert {key: found[key] for key in expected} == expected
 
 

@@ -56,7 +56,7 @@ def _trace(module: nn.Module, images: Any, labels: Any, classes: int) -> Arrays:
     layers = {old.rpartition(".")[0]: new.rpartition(".")[0] for old, new in names.items()}
     if not set(layers.values()) >= set(LAYERS):
         expected = f"layers that are recognized as {', '.join(LAYERS)}"
-        raise CaseError("module", expected, ", ".join(layers), "name them so")
+        raise CaseError("module", expected, ", ".join(layers), "use these names")
     outputs: dict[str, torch.Tensor] = {}
     hooks = [
         module.get_submodule(old).register_forward_hook(_record(outputs, new)) for old, new in layers.items()
@@ -67,16 +67,18 @@ def _trace(module: nn.Module, images: Any, labels: Any, classes: int) -> Arrays:
     except RuntimeError as error:
         found = str(error).splitlines()[0]
         raise CaseError(
-            "module", f"one for images {images.shape}", found, "is it of another size?"
+            "module", f"one for images {images.shape}", found, "check the image size of the module"
         ) from error
     finally:
         for hook in hooks:
             hook.remove()
     if not isinstance(logits, torch.Tensor) or logits.shape != (len(images), classes):
         shape = str(tuple(logits.shape)) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise CaseError("module", f"logits of shape {(len(images), classes)}", shape, "return those only")
+        raise CaseError(
+            "module", f"logits of shape {(len(images), classes)}", shape, "return only the logits"
+        )
     if bool((logits.sum(dim=1) - 1).abs().max() < 1e-9) and bool((logits >= 0).all()):
-        raise CaseError("module", "logits", "probabilities", "leave out the softmax at its end")
+        raise CaseError("module", "logits", "probabilities", "remove the final softmax")
     logits.retain_grad()
     loss = nn.functional.cross_entropy(logits, torch.tensor(labels))
     loss.backward()  # type: ignore[no-untyped-call]

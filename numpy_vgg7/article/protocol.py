@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from numpy_vgg7.article import EPOCHS, SEED
 from numpy_vgg7.article.summation import ArticleVGG7
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.data.dataset import Dataset
@@ -24,8 +25,8 @@ from numpy_vgg7.functional import Array, Arrays, Labels
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.optim import SGD
 from numpy_vgg7.parity.mutants import CATALOGUE
+from numpy_vgg7.suggestions import instead
 
-SEED, EPOCHS = 5678, 150
 TEST_IMAGES, TRAINING_IMAGES = 50, 600  # the first of the shuffled file, and those that follow
 ARTICLE_SGD = SGD(lr_conv=0.0001, lr_fc=0.01)
 STEP_COSTS = 200
@@ -130,7 +131,9 @@ def train(
     The faults are applied to the engine of the whole process while this runs: train nothing else meanwhile.
     """
     if backprop not in BACKPROPS:
-        raise ConfigError("backprop", f"one of {', '.join(BACKPROPS)}", backprop, "choose one")
+        raise ConfigError(
+            "backprop", f"one of {', '.join(BACKPROPS)}", backprop, instead(backprop, BACKPROPS)
+        )
     started = time.perf_counter()
     history = History()
     images, labels = data.images.astype(model.dtype), data.labels

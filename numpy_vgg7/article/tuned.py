@@ -15,6 +15,7 @@ from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.data.dataset import Dataset, Splits
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.suggestions import instead
 from numpy_vgg7.training import loop
 from numpy_vgg7.training.config import TrainingConfig
 
@@ -57,6 +58,13 @@ class Outcome:
     seconds: float
 
 
+def tuned_preset(name: str) -> TunedPreset:
+    """One of TUNED_PRESETS. Raises ConfigError."""
+    if name not in TUNED_PRESETS:
+        raise ConfigError("preset", f"one of {', '.join(TUNED_PRESETS)}", name, instead(name, TUNED_PRESETS))
+    return TUNED_PRESETS[name]
+
+
 def halves(split: Split) -> tuple[Dataset, Dataset]:
     """The unused images, in the article's shuffled order: one half for tuning, one for reporting."""
     tuning, reporting = np.split(np.arange(len(split.unused)), [len(split.unused) // 2])
@@ -75,10 +83,8 @@ def train_tuned(
     those after the last epoch: selecting an epoch would need labels outside the 600. `progress` gets the
     epoch, from 1, and its mean loss in nats. Raises ConfigError, TrainingError.
     """
-    if name not in TUNED_PRESETS:
-        raise ConfigError("preset", f"one of {', '.join(TUNED_PRESETS)}", name, "choose one")
+    preset = tuned_preset(name)
     started = time.perf_counter()
-    preset = TUNED_PRESETS[name]
     split, _ = prepare(data)
     model, config = initial_model(preset, seed), replace(preset.training, seed=seed)
     # The loop validates each epoch. These 50 images are the article's test set; they select nothing.

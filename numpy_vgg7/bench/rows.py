@@ -11,6 +11,7 @@ from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.functional import Array, Labels
 from numpy_vgg7.network import AvgPool2d, Conv2d
 from numpy_vgg7.optim import SGD
+from numpy_vgg7.suggestions import instead
 
 TRAINING, INFERENCE = "training", "inference"
 RUN = 16  # steps of a single image that are timed together; one is too short for a clock
@@ -77,5 +78,7 @@ def select(names: Sequence[str]) -> list[Row]:
     known = list(dict.fromkeys(row.case for row in ROWS))
     for name in names:
         if name not in known:
-            raise ConfigError("case", expected=f"one of {', '.join(known)}", found=name, fix="choose one")
+            raise ConfigError(
+                "case", expected=f"one of {', '.join(known)}", found=name, fix=instead(name, known)
+            )
     return [row for row in ROWS if not names or row.case in names]

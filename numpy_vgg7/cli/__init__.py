@@ -23,24 +23,30 @@ def main() -> None:
         raise KeyboardInterrupt
 
     handle_stops(leave)  # while modules are loaded
+    from numpy_vgg7.cli import console
     from numpy_vgg7.cli.commands import app
     from numpy_vgg7.errors import VGG7Error
 
+    console.accept_any_text()
     try:
         handle_stops(interrupt)
-        app(prog_name="numpy-vgg7")
+        try:
+            app(prog_name="numpy-vgg7")
+        finally:
+            console.flush()
     except VGG7Error as error:
-        print(f"numpy-vgg7: {error}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+        console.complain(str(error))
     except MemoryError as error:
         line = f"expected enough for the arrays, found too little ({error}); use smaller sizes or batches"
-        print(f"numpy-vgg7: memory: {line}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+        console.complain(f"memory: {line}")
+    except OSError as error:
+        console.give_up(error)
     except (KeyboardInterrupt, SystemExit) as end:
         code = getattr(end, "code", INTERRUPTED)
         sys.exit(128 + arrived[0] if arrived and code == INTERRUPTED else code)
     finally:
         handle_stops(leave)  # while Python ends
+    sys.exit(BAD_INPUT)
 
 
 def handle_stops(handler: Callable[[int, object], object]) -> None:

@@ -6,46 +6,56 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
-from numpy_vgg7 import plots
-from numpy_vgg7.article.protocol import BACKPROPS, EPOCHS, SEED, prepare, read_data, train
-from numpy_vgg7.article.tuned import TUNED_PRESETS, train_tuned
+from numpy_vgg7.article import EPOCHS, SEED
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
-from numpy_vgg7.data.mnist import read_t10k
+from numpy_vgg7.cli.console import messages, print_json, screen
+from numpy_vgg7.cli.options import AsJson
 
 
 def article(
     context: typer.Context,
     preset: Annotated[
         str | None,
-        typer.Option(help=f"Instead, train well on the same 600 images: {', '.join(TUNED_PRESETS)}."),
+        typer.Option(
+            help="Instead, train one of these with tuned settings on the same 600 images: article-tuned, "
+            "article-tuned-augmented or vgg7-600."
+        ),
     ] = None,
-    backprop: Annotated[str, typer.Option(help=f"Which gradient: {', '.join(BACKPROPS)}.")] = "true",
+    backprop: Annotated[
+        str,
+        typer.Option(
+            help="The gradient: true (correct), published (corrected, still wrong) or broken (first version)."
+        ),
+    ] = "true",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the 600 training images.")] = EPOCHS,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the shuffle and the initial weights.")] = SEED,
     data_dir: Annotated[
         Path, typer.Option(help="Folder with the t10k files of MNIST, gzipped or not.")
     ] = Path("mnist"),
     plot_dir: Annotated[
-        Path | None, typer.Option("--plots", help="Write plots of the cost and the confusion matrix here.")
+        Path | None, typer.Option("--plots", help="Folder for plots of the cost and the confusion matrix.")
     ] = None,
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train the article's network as the article did, with the correct gradient or either of its faulty ones.
+    """Repeat the article's experiment with one of three gradients.
 
-    With --preset, train a network well on the article's 600 images. It is scored on unused images that
-    played no part in choosing the preset.
+    They are the correct one and the two faulty ones that the article published.
+
+    With --preset, train a network with tuned settings on the article's 600 images. It is scored on images
+    that were used neither for training nor for choosing the preset.
     """
+    from numpy_vgg7 import plots
+    from numpy_vgg7.article.protocol import BACKPROPS, prepare, read_data, train
+
     if preset:
         for name, flag in (("backprop", "--backprop"), ("epochs", "--epochs"), ("plot_dir", "--plots")):
             if options.given(context, name):
                 raise typer.BadParameter(f"cannot be combined with {flag}", param_hint="--preset")
         _tuned(preset, seed if options.given(context, "seed") else 0, data_dir, as_json)
         return
-    if backprop not in BACKPROPS:
-        raise typer.BadParameter(f"choose {', '.join(BACKPROPS)}", param_hint="--backprop")
+    options.require_one_of("--backprop", backprop, BACKPROPS)
     if plot_dir:
         options.require_matplotlib("article --plots")
     split, model = prepare(read_data(data_dir), seed)
@@ -63,7 +73,7 @@ def article(
             ),
         }
         plots.write(plot_dir, figures)
-        messages.print(f"wrote {', '.join(figures)} in {plot_dir}", soft_wrap=True)
+        options.print_note(f"wrote {', '.join(figures)} in {plot_dir}")
     total = len(split.test)
     if as_json:
         print_json(
@@ -92,7 +102,10 @@ def article(
 
 
 def _tuned(preset: str, seed: int, data_dir: Path, as_json: bool) -> None:
-    epochs = TUNED_PRESETS[preset].training.epochs if preset in TUNED_PRESETS else 0
+    from numpy_vgg7.article.tuned import train_tuned, tuned_preset
+    from numpy_vgg7.data.mnist import read_t10k
+
+    epochs = tuned_preset(preset).training.epochs
     with options.threads(None, 1), _progress("loss", epochs) as progress:
         outcome = train_tuned(read_t10k(data_dir), preset, seed, progress)
     scores = {"reporting": outcome.reporting, "tuning": outcome.tuning}
@@ -109,6 +122,8 @@ def _tuned(preset: str, seed: int, data_dir: Path, as_json: bool) -> None:
 @contextmanager
 def _progress(quantity: str, epochs: int) -> Iterator[Callable[[int, float], None]]:
     """A progress bar on a terminal; gives the function that reports an epoch and its cost or loss."""
+    from rich.progress import Progress
+
     with Progress(console=messages, disable=not messages.is_terminal, transient=True) as bar:
         task = bar.add_task("epochs", total=epochs)
         yield lambda epoch, value: bar.update(

@@ -3,85 +3,94 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import track
 
-from numpy_vgg7.bench import children, growth, ours, plots, report, rows
-from numpy_vgg7.bench.measure import Contender
-from numpy_vgg7.bench.processor import cores, processor
-from numpy_vgg7.bench.profile import profile as profile_step
-from numpy_vgg7.bench.rows import Row
-from numpy_vgg7.bench.scaling import Scaling, scale, thread_counts
-from numpy_vgg7.bench.times import JAX, TORCH, Watch, compare
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, messages, print_json, screen
-from numpy_vgg7.environment import blas, blas_problems
-from numpy_vgg7.plots import write_figure
+from numpy_vgg7.cli.console import print_json, screen
+from numpy_vgg7.cli.options import AsJson, track
+from numpy_vgg7.limits import MOST_THREADS
 
-WATCHED: dict[str, Any] = {"console": messages, "disable": not messages.is_terminal}  # of progress bars
+if TYPE_CHECKING:
+    from numpy_vgg7.bench.measure import Contender
+    from numpy_vgg7.bench.rows import Row
+    from numpy_vgg7.bench.scaling import Scaling
 
 
-def _torch() -> dict[str, Contender]:
+def _torch() -> "dict[str, Contender]":
+    from numpy_vgg7.bench.times import TORCH
+
     with options.pytorch("bench --peer torch"):
         from torch_ref.bench import ready
     return {form: partial(ready, form=form) for form in TORCH}
 
 
-def _jax() -> dict[str, Contender]:
+def _jax() -> "dict[str, Contender]":
+    from numpy_vgg7.bench.times import JAX
+
     with options.jax("bench --peer jax"):
         from jax_ref.bench import ready
     return {JAX: ready}
 
 
-MODULES = {"ours": ours.__name__, "torch": "torch_ref.bench", "jax": "jax_ref.bench"}
-CHOICES: dict[str, Callable[[], dict[str, Contender]]] = {"none": dict, "torch": _torch, "jax": _jax}
+MODULES = {"ours": "numpy_vgg7.bench.ours", "torch": "torch_ref.bench", "jax": "jax_ref.bench"}
+CHOICES: "dict[str, Callable[[], dict[str, Contender]]]" = {"none": dict, "torch": _torch, "jax": _jax}
 
 
 def bench(
     peer: Annotated[
         list[str] | None,
         typer.Option(
-            help="torch, jax or both (torch,jax): also measure PyTorch and JAX, in turn with this package.",
+            help="Also measure PyTorch, JAX or both, in turn with this package: torch, jax or torch,jax.",
             metavar="NAMES",
             show_default="none",
         ),
     ] = None,
     cases: Annotated[
-        list[str] | None, typer.Option(help="Only these cases, e.g. article-b1,vgg7-b64.", metavar="NAMES")
+        list[str] | None,
+        typer.Option(help="Measure only these cases, e.g. article-b1,vgg7-b64.", metavar="NAMES"),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads for each contender.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="Threads for each contender.")] = 2,
     scaling: Annotated[
         bool,
         typer.Option(
-            "--scaling", help="Also measure this package with 1, 2, 4, ... threads, up to all cores."
+            "--scaling",
+            help="Also measure this package with 1, 2, 4, ... threads, up to the number of cores.",
         ),
     ] = False,
     profile: Annotated[
         bool,
         typer.Option(
             "--profile",
-            help="Instead, show the time of each layer in a training step on one thread (default: vgg7-b64).",
+            help="Instead, show the time that each layer takes in a training step on one thread (of "
+            "vgg7-b64, unless --cases is given).",
         ),
     ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="Plot the profile, or measure and plot how time grows with batch size and channels."
+            help="Plot the profile; or measure and plot how the time grows with batch size and channels."
         ),
     ] = None,
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the time of training and inference, memory use and import time, optionally against peers.
+    """Measure speed and memory use, also against PyTorch or JAX.
 
-    Each contender runs in its own process with the same number of threads; they take turns. Times are
-    medians of 20 rounds. A row that was disturbed by other work on the machine is measured again, up to
-    three times in all, and marked if that does not help.
+    The import time is measured as well. Each contender runs in its own process with the same number of
+    threads; they take turns. Times are medians of 20 rounds. A row disturbed by other work on the machine is
+    measured up to three times, and marked if it still is.
     """
+    from numpy_vgg7.bench import children, growth, ours, plots, report, rows
+    from numpy_vgg7.bench.processor import processor
+    from numpy_vgg7.bench.times import Watch, compare
+    from numpy_vgg7.environment import blas, blas_problems
+    from numpy_vgg7.plots import write_figure
+
     names = _names(peer) or ["none"]
-    if not set(names) <= set(CHOICES):
-        raise typer.BadParameter(f"choose from {', '.join(CHOICES)}", param_hint="--peer")
+    for name in names:
+        options.require_one_of("--peer", name, CHOICES)
     if plot:
         options.require_matplotlib("bench --plot")
     if profile and (scaling or names != ["none"]):
@@ -96,16 +105,13 @@ def bench(
 
     watch = Watch(threads)
     times = [
-        watch.undisturbed(partial(compare, row, ours.ready, peers, threads))
-        for row in track(chosen, "rows", **WATCHED)
+        watch.undisturbed(partial(compare, row, ours.ready, peers, threads)) for row in track(chosen, "rows")
     ]
     points = []
     if plot:
         # Compiling for every size would take minutes and tell nothing new.
         others = {name: make for name, make in peers.items() if name != "compile"}
-        points = list(
-            track(growth.grow(ours.ready, others, threads), "growth", total=len(growth.plan()), **WATCHED)
-        )
+        points = list(track(growth.grow(ours.ready, others, threads), "growth", len(growth.plan())))
         write_figure(plot, plots.growth(points))
     found = report.Report(
         times=times,
@@ -128,7 +134,7 @@ def bench(
     if found.scaling:
         screen.print(report.scaling_table(found.scaling))
     for line in [*report.summary(found), *(f"! {problem}" for problem in blas_problems(found.blas))]:
-        screen.print(line, soft_wrap=True, markup=False)
+        screen.print(line)
 
 
 def _names(values: list[str] | None) -> list[str]:
@@ -136,18 +142,24 @@ def _names(values: list[str] | None) -> list[str]:
     return [name for value in values or () for name in value.split(",")]
 
 
-def _scaling(chosen: list[Row]) -> Scaling:
+def _scaling(chosen: "list[Row]") -> "Scaling":
+    from numpy_vgg7.bench import ours
+    from numpy_vgg7.bench.processor import cores
+    from numpy_vgg7.bench.scaling import Scaling, scale, thread_counts
+    from numpy_vgg7.bench.times import Watch
+
     counts = thread_counts(cores())
     watch = Watch(counts[-1])
-    found = [
-        watch.undisturbed(partial(scale, row, ours.ready, counts))
-        for row in track(chosen, "scaling", **WATCHED)
-    ]
+    found = [watch.undisturbed(partial(scale, row, ours.ready, counts)) for row in track(chosen, "scaling")]
     return Scaling(counts, found, watch.peak)
 
 
-def _profile(chosen: list[Row], plot: Path | None, as_json: bool) -> None:
-    profiles = {row.case: profile_step(row) for row in track(chosen, "profiles", **WATCHED)}
+def _profile(chosen: "list[Row]", plot: Path | None, as_json: bool) -> None:
+    from numpy_vgg7.bench import plots, report
+    from numpy_vgg7.bench.profile import profile as profile_step
+    from numpy_vgg7.plots import write_figure
+
+    profiles = {row.case: profile_step(row) for row in track(chosen, "profiles")}
     if plot:
         write_figure(plot, plots.profile(profiles))
     if as_json:

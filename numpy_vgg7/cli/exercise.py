@@ -7,48 +7,59 @@ from typing import Annotated
 import typer
 
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, messages, print_json
-from numpy_vgg7.exercise.verdict import HINTS
-from numpy_vgg7.exercise.verdict import check as check_exercise
-from numpy_vgg7.exercise.write import new as new_exercise
+from numpy_vgg7.cli.console import print_json, screen
+from numpy_vgg7.cli.layout import Command, Group
+from numpy_vgg7.cli.options import AsJson
 
 NOT_MENDED = 4
 
 exercise = typer.Typer(
-    help="Find the mistake that was put into a small network, and mend it.", no_args_is_help=True
+    help="Find and fix the mistake planted in a small network.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    cls=Group,
 )
 
-Level = Annotated[str, typer.Option(help="How much is told: none, place (where) or words (what is wrong).")]
+Level = Annotated[
+    str, typer.Option(help="How much to reveal: none, place (where it is wrong) or words (what is wrong).")
+]
 
 
-@exercise.command()
+@exercise.command(cls=Command)
 def new(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
     seed: options.Seed = 0,
     hint: Level = "none",
+    quiet: options.Quiet = False,
 ) -> None:
-    """Write a small network in NumPy with one mistake, chosen by the seed, and a test that fails.
+    """Write a small NumPy network with one mistake and a failing test.
 
-    --hint sets what the test tells when it fails.
+    The seed selects the mistake. --hint sets how much the failing test reveals.
     """
-    _require(hint)
+    from numpy_vgg7.exercise.verdict import HINTS
+    from numpy_vgg7.exercise.write import new as new_exercise
+
+    options.require_one_of("--hint", hint, HINTS)
     for path in new_exercise(folder, seed, hint):
-        print(f"wrote {path}")
-    line = f"next: mend {folder / 'network.py'}, then run numpy-vgg7 exercise check {folder}"
-    messages.print(line, soft_wrap=True, markup=False)
+        screen.print(f"wrote {path}")
+    line = f"next: fix {folder / 'network.py'}, then run numpy-vgg7 exercise check {folder}"
+    options.print_note(line)
 
 
-@exercise.command()
+@exercise.command(cls=Command)
 def check(
     folder: Annotated[Path, typer.Argument(help="The folder of an exercise.", metavar="DIR")],
     hint: Level = "none",
     as_json: AsJson = False,
 ) -> None:
-    """Tell whether the network in DIR is right. This executes DIR/network.py.
+    """Check whether the mistake in DIR is fixed. This executes DIR/network.py.
 
-    Exit code 0 if it is, 4 if it is not, 3 if it cannot be executed.
+    The exit code is 0 if the network is correct, 4 if it is not, and 3 if it cannot be executed.
     """
-    _require(hint)
+    from numpy_vgg7.exercise.verdict import HINTS
+    from numpy_vgg7.exercise.verdict import check as check_exercise
+
+    options.require_one_of("--hint", hint, HINTS)
     verdict = check_exercise(folder)
     if as_json:
         kept = {"none": (), "place": ("place",), "words": ("place", "words")}[hint]
@@ -56,11 +67,6 @@ def check(
         print_json({"mended": verdict.mended, "hint": hint, "findings": findings})
     else:
         for line in verdict.lines(hint):
-            print(line)
+            screen.print(line)
     if not verdict.mended:
         raise typer.Exit(NOT_MENDED)
-
-
-def _require(hint: str) -> None:
-    if hint not in HINTS:
-        raise typer.BadParameter(f"choose {', '.join(HINTS[:-1])} or {HINTS[-1]}", param_hint="--hint")

@@ -1,62 +1,85 @@
 """Options, output and optional dependencies shared by several commands."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
 
-from numpy_vgg7 import plots
-from numpy_vgg7.data import Dataset, Encoding
+from numpy_vgg7.cli.console import messages, warnings
 from numpy_vgg7.errors import MissingDependencyError
-from numpy_vgg7.model import VGG7
+from numpy_vgg7.limits import MOST_THREADS
+from numpy_vgg7.suggestions import instead
 
 if TYPE_CHECKING:
+    from numpy_vgg7.data import Dataset, Encoding
+    from numpy_vgg7.model import VGG7
     from numpy_vgg7.parity.forward import ForwardReference
     from numpy_vgg7.weights import Origin
 
-screen = Console(highlight=False)  # results
-messages = Console(stderr=True, highlight=False)  # progress and notes
+Item = TypeVar("Item")
+
+
+def _be_quiet(quiet: bool) -> bool:
+    messages.quiet = quiet
+    return quiet
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print only results, warnings and errors.", callback=_be_quiet),
+]
 FORMATS = ".safetensors, .npz, .pt, .onnx, .keras or .weights.h5"
-Weights = Annotated[Path, typer.Argument(help=f"Weights: {FORMATS}", metavar="WEIGHTS")]
-Preset = Annotated[str, typer.Option(help="The network: article, vgg7 or vgg7-wide.")]
+Weights = Annotated[Path, typer.Argument(help=f"A run folder, or weights: {FORMATS}.", metavar="WEIGHTS")]
+Preset = Annotated[str, typer.Option(help="Architecture: article, vgg7 or vgg7-wide.")]
 Data = Annotated[
     str,
     typer.Option(
-        help="digits (embedded), mnist, fashion-mnist, emnist-letters and other parts of EMNIST, FILE.npz, "
-        "FILE.csv, IMAGES.npy,LABELS.npy, or a folder with a folder of PNG or JPEG images for each class."
+        help="Data set: digits (embedded), mnist, fashion-mnist, emnist-letters or another part of EMNIST, "
+        "FILE.npz, FILE.csv, IMAGES.npy,LABELS.npy, or a folder with one folder of PNG or JPEG images per "
+        "class."
     ),
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder with the four files of mnist. Default: $NUMPY_VGG7_DATA, or the user's cache."),
+    typer.Option(
+        help="Folder with the four files of mnist. Default: $NUMPY_VGG7_DATA, or the user's cache folder."
+    ),
 ]
-Download = Annotated[bool, typer.Option("--download", help="Download mnist if its files are missing.")]
+Download = Annotated[
+    bool, typer.Option("--download", help="Download mnist or fashion-mnist if files are missing.")
+]
 TestData = Annotated[
-    str | None, typer.Option(help="A data set for the test, as for --data; else the test part of --data.")
+    str | None, typer.Option(help="Test data, given as for --data. Default: the test part of --data.")
 ]
 PixelMax = Annotated[
-    float | None, typer.Option(help="The pixel value of white. Default: found from the data, if certain.")
+    float | None, typer.Option(help="Pixel value of white. Default: detected where the data are unambiguous.")
 ]
 Mean = Annotated[
-    float | None, typer.Option(help="With --std: undo a normalisation by this mean, pixels * std + mean.")
+    float | None, typer.Option(help="With --std: mean of a normalisation to undo (pixels * std + mean).")
 ]
-Std = Annotated[float | None, typer.Option(help="With --mean: the standard deviation of a normalisation.")]
-Invert = Annotated[bool, typer.Option("--invert", help="The images are dark on light.")]
+Std = Annotated[float | None, typer.Option(help="With --mean: standard deviation of the normalisation.")]
+Invert = Annotated[bool, typer.Option("--invert", help="Images are dark on light.")]
 Classes = Annotated[
     str | None,
-    typer.Option(help="The number of classes, or the names of text labels: NAME,NAME,... Default: found."),
+    typer.Option(
+        help="Number of classes, or the text labels in order: A,B,... Default: found in the data.",
+        metavar="N|A,B,...",
+    ),
 ]
-LabelsFrom = Annotated[int, typer.Option(min=0, help="The label of the first class.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
+LabelsFrom = Annotated[int, typer.Option(min=0, help="Label of the first class.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 # The default is one thread, so that results do not depend on the number of processors.
 Threads = Annotated[
-    int, typer.Option(min=1, help="Number of threads. Several help with images larger than the digits.")
+    int,
+    typer.Option(
+        min=1,
+        max=MOST_THREADS,
+        help="Number of threads. More than one pays off for images larger than the digits.",
+    ),
 ]
 
 
@@ -67,8 +90,10 @@ def encoding(
     invert: bool,
     classes: str | None = None,
     labels_from: int = 0,
-) -> Encoding:
+) -> "Encoding":
     """The options that tell how images and labels are encoded. Raises ConfigError."""
+    from numpy_vgg7.data import Encoding
+
     number: int | None = None
     names: tuple[str, ...] = ()
     if classes is not None and classes.strip().isdecimal():
@@ -78,15 +103,49 @@ def encoding(
     return Encoding(pixel_max, mean, std, invert, number, names, labels_from)
 
 
+# The fields of an Encoding that an option sets.
+ENCODING: dict[str, tuple[str, ...]] = {
+    name: (name,) for name in ("pixel_max", "mean", "std", "invert", "labels_from")
+}
+ENCODING["classes"] = ("classes", "class_names")
+
+
+def changed_encoding(context: typer.Context, base: "Encoding") -> "Encoding":
+    """The encoding `base`, changed by the options that are given. Raises ConfigError."""
+    options = encoding(**{name: context.params[name] for name in ENCODING})
+    changed = [field for name in ENCODING if given(context, name) for field in ENCODING[name]]
+    return replace(base, **{field: getattr(options, field) for field in changed})
+
+
 def print_note(line: str) -> None:
-    """Print a line on standard error."""
-    messages.print(line, soft_wrap=True, markup=False)
+    """Print a line on standard error, unless --quiet is given."""
+    messages.print(line)
 
 
-def print_notes(data: Dataset) -> None:
+def print_warning(line: str) -> None:
+    """Print a line on standard error, even if --quiet is given."""
+    warnings.print(line)
+
+
+def print_notes(data: "Dataset") -> None:
     """Print what was assumed in reading a data set, and how its classes are numbered."""
     for note in data.notes:
         print_note(note)
+
+
+def require_one_of(flag: str, value: str, known: Iterable[str]) -> None:
+    """Raise a usage error unless an option has one of these values."""
+    known = list(known)
+    if value not in known:
+        message = f"{value!r} is not one of {', '.join(known)}; "
+        raise typer.BadParameter(message + instead(value, known), param_hint=flag)
+
+
+def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """Iterate over items, with a progress bar on a terminal."""
+    from rich.progress import track as track_rich
+
+    yield from track_rich(items, description, total, console=messages, disable=not messages.is_terminal)
 
 
 def given(context: typer.Context, name: str) -> bool:
@@ -95,13 +154,8 @@ def given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def print_json(record: dict[str, Any]) -> None:
-    """Print one JSON object on one line. NaN, which JSON does not have, is an error."""
-    print(json.dumps(record, allow_nan=False))
-
-
 @contextmanager
-def threads(model: VGG7 | None, count: int) -> Iterator[None]:
+def threads(model: "VGG7 | None", count: int) -> Iterator[None]:
     """Give `model` its threads, and the BLAS one for each of them."""
     from threadpoolctl import threadpool_limits
 
@@ -148,6 +202,8 @@ def onnx_programs() -> "tuple[tuple[ForwardReference, ...], tuple[str, ...]]":
 
 def require_matplotlib(purpose: str) -> None:
     """Raise MissingDependencyError unless matplotlib is installed."""
+    from numpy_vgg7 import plots
+
     if not plots.available():
         fix = "install it: pip install 'numpy-vgg7[plot]'"
         raise MissingDependencyError(purpose, "matplotlib", "no package matplotlib", fix)
@@ -173,11 +229,26 @@ def writers(path: Path) -> dict[str, Any]:
     return writers
 
 
-def read_weights(path: Path, origin: "Origin | None" = None) -> VGG7:
+def read_weights(path: Path, origin: "Origin | None" = None) -> "VGG7":
     """Read weights of any format, and print the steps and the assumptions. Raises WeightsError."""
     from numpy_vgg7.weights import import_weights
 
-    imported = import_weights(path, origin)
+    imported = import_weights(weights_file(path), origin)
     for line in imported.steps + imported.assumed:
-        messages.print(line, soft_wrap=True, markup=False)
+        print_note(line)
     return imported.model
+
+
+def weights_file(path: Path) -> Path:
+    """The best weights of a run folder, which is said; any other path as it is. Raises WeightsError."""
+    if not path.is_dir():
+        return path
+    from numpy_vgg7.errors import WeightsError
+    from numpy_vgg7.training.run_folder import RunFolder
+
+    best = RunFolder(path).best
+    if not best.is_file():
+        fix = "name a file, or a folder that `train` created"
+        raise WeightsError(str(path), f"a run folder with {best.name}", "a folder without it", fix)
+    print_note(f"weights: {best}")
+    return best

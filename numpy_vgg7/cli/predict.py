@@ -1,43 +1,47 @@
 """`numpy-vgg7 predict`."""
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from numpy_vgg7.cli import BAD_INPUT, options
-from numpy_vgg7.cli.options import AsJson, messages, print_json
+from numpy_vgg7.cli.console import complain, print_json, screen
+from numpy_vgg7.cli.options import AsJson
 from numpy_vgg7.errors import VGG7Error
-from numpy_vgg7.functional import Array
 from numpy_vgg7.pictures import SUFFIXES
+
+if TYPE_CHECKING:
+    from numpy_vgg7.functional import Array
 
 
 def predict(
     first: Annotated[
         Path,
         typer.Argument(
-            help="The weights, in any format that `import` reads. If this name ends as that of an image, "
-            "it is the first image, and the weights are those of the package, trained on MNIST.",
+            help="A run folder, or weights in any format that `import` reads. If the name has the suffix "
+            "of an image, it is the first image, and the weights shipped with the package are used.",
             metavar="WEIGHTS|IMAGE",
         ),
     ],
     others: Annotated[
-        list[Path] | None, typer.Argument(help=f"Images, ending in {', '.join(SUFFIXES)}.", metavar="IMAGE")
+        list[Path] | None, typer.Argument(help=f"Images: {', '.join(SUFFIXES)}.", metavar="IMAGE")
     ] = None,
     show: Annotated[
-        Path | None, typer.Option(help="Write what the network saw as a PNG file.", metavar="FILE")
+        Path | None, typer.Option(help="Write a PNG file that shows what the network saw.", metavar="FILE")
     ] = None,
     pixel_max: options.PixelMax = None,
     mean: options.Mean = None,
     std: options.Std = None,
     invert: options.Invert = False,
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the most probable class of each image, and the assumptions made in reading it.
+    """Print the most probable class of each image.
 
-    An image shows one digit, of any size and anywhere, darker or lighter than its background. A file that
-    cannot be read is reported, and the exit code is then 3. The options on pixels are for .npy files.
+    An image shows one digit of any size, anywhere, darker or lighter than its background; how it was read is
+    printed as well. Files that cannot be read are reported; the exit code is then 3. The options about pixels
+    apply to .npy files.
     """
     from numpy_vgg7 import pretrained
     from numpy_vgg7.pictures import read
@@ -55,7 +59,7 @@ def predict(
         try:
             file = read.read_images(path, model.config.image_size, encoding)
         except VGG7Error as error:  # the other files still have an answer
-            print(f"numpy-vgg7: {error}", file=sys.stderr)
+            complain(str(error))
             errors.append({"file": str(path), "error": str(error)})
             continue
         found = [
@@ -79,7 +83,7 @@ def predict(
     if show and seen:
         write_sheet(show, seen, [f"{row['file']}: {row['label']}" for row in rows])
         if len(rows) > len(seen):
-            messages.print(f"{show}: only the first {len(seen)} images", soft_wrap=True, markup=False)
+            options.print_note(f"{show}: only the first {len(seen)} images")
     if errors:
         raise typer.Exit(BAD_INPUT)
 
@@ -89,7 +93,7 @@ def _split(first: Path, others: list[Path]) -> tuple[Path | None, list[Path]]:
     if first.suffix.lower() in SUFFIXES:
         return None, [first, *others]
     if not others:
-        message = f"an image is missing: {first} is taken for weights, since it does not end in "
+        message = f"no image is given: {first} is taken as weights, since its name does not end in "
         raise typer.BadParameter(message + ", ".join(SUFFIXES), param_hint="IMAGE")
     return first, others
 
@@ -98,9 +102,6 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     """Print the answers for one file, and its warnings on standard error."""
     for row in rows:
         image = f", image {row['index']}" if len(rows) > 1 else ""
-        # `print`, since the console would wrap a path and interpret it as markup.
-        print(
-            f"{row['file']}{image}: {row['label']} ({row['probability']:.1%}; {row['assumed']})", flush=True
-        )
+        screen.print(f"{row['file']}{image}: {row['label']} ({row['probability']:.1%}; {row['assumed']})")
     for warning in rows[0]["warnings"]:
-        print(f"{rows[0]['file']}: warning: {warning}", file=sys.stderr)
+        options.print_warning(f"{rows[0]['file']}: warning: {warning}")

@@ -7,7 +7,8 @@ from datetime import timedelta
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
-from numpy_vgg7.cli.options import messages, print_note
+from numpy_vgg7.cli.console import messages
+from numpy_vgg7.cli.options import print_note
 from numpy_vgg7.training.loop import State
 
 
@@ -48,8 +49,9 @@ class TrainingProgress(Progress):
 
     def scoring(self, part: str, images: int) -> Callable[[int], None]:
         """A bar for the score of one part; returns a function that advances it by some images."""
-        self.say(f"scoring the {part} set, {images:,} images")
-        bar = self.add_task(f"{part} set", total=images, words=f"{images:,} images")
+        name = "training" if part == "train" else part
+        self.say(f"scoring the {name} set, {images:,} images")
+        bar = self.add_task(f"{name} set", total=images, words=f"{images:,} images")
         return lambda count: self.advance(bar, count)
 
     def say(self, line: str) -> None:

@@ -1,49 +1,63 @@
 """`numpy-vgg7 train`."""
 
-import time
-from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from numpy_vgg7 import plots
 from numpy_vgg7.cli import options
-from numpy_vgg7.cli.options import AsJson, print_json, screen
-from numpy_vgg7.cli.progress import TrainingProgress
-from numpy_vgg7.config import VGG7Config
-from numpy_vgg7.data import Splits
-from numpy_vgg7.errors import ConfigError, TrainingError
-from numpy_vgg7.inputs import PLAIN
-from numpy_vgg7.model import VGG7
-from numpy_vgg7.training import loop
-from numpy_vgg7.training.checkpoint import Binding
-from numpy_vgg7.training.config import PRESETS, TrainingConfig
-from numpy_vgg7.training.run_folder import RunConfig, RunFolder, create_folder, read_config
+from numpy_vgg7.cli.console import print_json, screen
+from numpy_vgg7.cli.layout import Command
+from numpy_vgg7.cli.options import AsJson
+from numpy_vgg7.errors import ConfigError
+from numpy_vgg7.training.config import TrainingConfig
 
-DEFAULTS = TrainingConfig()
+if TYPE_CHECKING:
+    from numpy_vgg7.training.run_folder import RunConfig
+
+DEFAULTS = TrainingConfig  # the class has the defaults of its fields as attributes
 # Options with the names of fields of RunConfig, VGG7Config and TrainingConfig change these.
 LISTS: dict[str, type] = {"channels": int, "groups": int, "hidden": int, "activations": str}
+
+
+class Train(Command):
+    """The command, whose options are many."""
+
+    headings: ClassVar[dict[str, str]] = {
+        "preset": "Network",
+        "data": "Data",
+        "settings": "Training",
+        "dtype": "Run",
+    }
 
 
 def train(
     context: typer.Context,
     preset: options.Preset = "vgg7",
-    channels: Annotated[str | None, typer.Option(help="Of conv1..conv4: 16,16,32,32.")] = None,
-    groups: Annotated[str | None, typer.Option(help="Channel groups of conv1..conv4: 1,1,1,1.")] = None,
-    hidden: Annotated[str | None, typer.Option(help="Outputs of fc5 and fc6: 256,128.")] = None,
+    channels: Annotated[
+        str | None, typer.Option(help="Output channels of conv1 to conv4.", metavar="N,N,N,N")
+    ] = None,
+    groups: Annotated[
+        str | None, typer.Option(help="Channel groups of conv1 to conv4.", metavar="N,N,N,N")
+    ] = None,
+    hidden: Annotated[str | None, typer.Option(help="Outputs of fc5 and fc6.", metavar="N,N")] = None,
     activations: Annotated[
         str | None,
-        typer.Option(help="After conv1..conv4 and fc5..fc7: relu, tanh, arctan, identity, by commas."),
+        typer.Option(
+            help="Seven of relu, tanh, arctan and identity: after conv1 to conv4 and fc5 to fc7.",
+            metavar="A,B,...",
+        ),
     ] = None,
-    bias: Annotated[bool | None, typer.Option("--bias/--no-bias", help="Biases in all layers.")] = None,
+    bias: Annotated[
+        bool | None, typer.Option("--bias/--no-bias", help="Use biases. Default: as in the preset.")
+    ] = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     download: options.Download = False,
     test_data: options.TestData = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Train on N images, validate on at most N.", metavar="N")
+        int | None, typer.Option(min=1, help="Train on only N images and validate on at most N.", metavar="N")
     ] = None,
     pixel_max: options.PixelMax = None,
     mean: options.Mean = None,
@@ -53,184 +67,107 @@ def train(
     labels_from: options.LabelsFrom = 0,
     settings: Annotated[
         str,
-        typer.Option(help=f"Defaults of the options below: {', '.join(PRESETS)} (the others are for MNIST)."),
+        typer.Option(help="Defaults of the options below: default, or fast or best for MNIST."),
     ] = "default",
     config: Annotated[
-        Path | None, typer.Option(help="Take all settings that are not given from this config.json of a run.")
+        Path | None,
+        typer.Option(
+            help="Take all settings that are not given as options from the config.json of another run."
+        ),
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = DEFAULTS.epochs,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = DEFAULTS.batch_size,
-    lr_conv: Annotated[float, typer.Option(help="Maximum learning rate of conv1..conv4.")] = DEFAULTS.lr_conv,
-    lr_fc: Annotated[float, typer.Option(help="Maximum learning rate of fc5..fc7.")] = DEFAULTS.lr_fc,
+    lr_conv: Annotated[float, typer.Option(help="Peak learning rate of conv1 to conv4.")] = DEFAULTS.lr_conv,
+    lr_fc: Annotated[float, typer.Option(help="Peak learning rate of fc5 to fc7.")] = DEFAULTS.lr_fc,
     schedule: Annotated[
-        str, typer.Option(help="Of the learning rates: constant, step, cosine or one-cycle.")
+        str, typer.Option(help="Learning rate schedule: constant, step, cosine or one-cycle.")
     ] = DEFAULTS.schedule,
     momentum: Annotated[float, typer.Option(help="Momentum; 0 disables it.")] = DEFAULTS.momentum,
-    nesterov: Annotated[bool, typer.Option(help="Nesterov's momentum.")] = DEFAULTS.nesterov,
-    weight_decay: Annotated[float, typer.Option(help="L2 penalty.")] = DEFAULTS.weight_decay,
-    decay_biases: Annotated[bool, typer.Option(help="L2 penalty on biases, too.")] = DEFAULTS.decay_biases,
+    nesterov: Annotated[bool, typer.Option(help="Use Nesterov's variant of momentum.")] = DEFAULTS.nesterov,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay (L2 penalty).")] = DEFAULTS.weight_decay,
+    decay_biases: Annotated[
+        bool, typer.Option(help="Apply the weight decay to biases as well.")
+    ] = DEFAULTS.decay_biases,
     label_smoothing: Annotated[
-        float, typer.Option(help="Share of each label that all classes get.")
+        float, typer.Option(help="Share of each label that is spread over all classes.")
     ] = DEFAULTS.label_smoothing,
     clip_norm: Annotated[
-        float | None, typer.Option(help="Largest norm of the gradients. Default: no limit.")
+        float | None, typer.Option(help="Maximum norm of the gradients. Default: no limit.")
     ] = DEFAULTS.clip_norm,
     average: Annotated[
-        int, typer.Option(help="Average the weights after the last N epochs.", metavar="N")
+        int, typer.Option(help="Average the weights of the last N epochs.", metavar="N")
     ] = DEFAULTS.average,
     patience: Annotated[
-        int, typer.Option(help="Stop after N epochs without a lower validation loss; 0: never.", metavar="N")
+        int,
+        typer.Option(
+            help="Stop after N epochs without a lower validation loss; 0 disables this.", metavar="N"
+        ),
     ] = DEFAULTS.patience,
     augment: Annotated[
-        bool, typer.Option(help="Rotate, scale and translate images at random.")
+        bool, typer.Option(help="Rotate, scale and translate training images at random.")
     ] = DEFAULTS.augment,
     augmentation: Annotated[
-        str, typer.Option(help="gentle, or strong with distortion.")
+        str, typer.Option(help="Strength: gentle, or strong, which also distorts.")
     ] = DEFAULTS.augmentation,
-    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="Precision: float32 or float64.")] = "float32",
     seed: options.Seed = DEFAULTS.seed,
     threads: options.Threads = 1,
     out: Annotated[
-        Path | None, typer.Option(help="The run folder to create. Default: a new one in runs/.")
+        Path | None, typer.Option(help="Run folder to create. Default: a new one in runs/.")
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Continue the interrupted training in this run folder, with its settings."),
+        typer.Option(help="Continue the interrupted training in this run folder with its settings."),
     ] = None,
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a network; write its weights, metrics and plots to a run folder."""
-    with ExitStack() as lock:
-        if resume:
-            _refuse_settings(context)
-            session = _resumed(RunFolder(resume), lock)
-        else:
-            session = _begun(run_config(context), out, download, lock)
-        session.model.threads = threads
+    """Train a network and write the results to a run folder.
+
+    The folder gets the configuration, weights, metrics, plots and a report.
+    """
+    from numpy_vgg7.cli import session
+    from numpy_vgg7.training.run_folder import RunFolder
+
+    if resume:
+        _refuse_settings(context)
+        prepared = session.resumed(RunFolder(resume))
+    else:
+        prepared = session.begun(run_config(context), out, download)
+    with prepared as training:
+        training.model.threads = threads
+        folder = training.folder
         try:
-            record, scores = _train(session, as_json)
+            record, scores = session.train(training, as_json)
         except KeyboardInterrupt:
-            options.print_note(f"interrupted; continue with: numpy-vgg7 train --resume {session.folder.path}")
+            options.print_warning(f"interrupted; continue with: numpy-vgg7 train --resume {folder.path}")
             raise
     if as_json:
         print_json(record)
         return
     for part, score in scores.items():
         screen.print(f"{part:<10} accuracy {score.accuracy:.4f}  loss {score.loss:.4f}  ({score.n} images)")
-    chosen = f"weights with the lowest validation loss, of epoch {record['best_epoch']}"
-    line = f"{record['seconds']:.1f} s; {chosen}: {session.folder.best}"
-    screen.print(line, soft_wrap=True, markup=False)
+    chosen = f"weights with the lowest validation loss (epoch {record['best_epoch']})"
+    line = f"{record['seconds']:.1f} s; {chosen}: {folder.best}"
+    screen.print(line)
 
 
-RECORD = (
-    "preset", "data", "epochs", "seed", "train_accuracy", "validation_accuracy", "test_accuracy", "test_loss",
-    "images_per_second", "seconds", "out", "best_epoch", "learned",
-)  # fmt: skip
-
-
-class Session(NamedTuple):
-    """A training that can start or continue. Its folder is locked."""
-
-    run: RunConfig
-    folder: RunFolder
-    model: VGG7
-    splits: Splits
-    binding: Binding
-    state: loop.State
-
-
-def _begun(run: RunConfig, out: Path | None, download: bool, lock: ExitStack) -> Session:
-    """A new training in a new folder."""
-    dataset = run.load_data(download=download)
-    classes = dataset.classes or run.model.classes
-    run = replace(run, model=replace(run.model, image_size=dataset.image_size, classes=classes))
-    model, splits = run.new_model(), run.split(dataset)
-    binding, state = run.binding(splits), loop.start(model, run.training)
-    folder = create_folder(run, out)
-    lock.enter_context(folder.locked(options.print_note))
-    options.print_notes(dataset)
-    return Session(run, folder, model, splits, binding, state)
-
-
-def _resumed(folder: RunFolder, lock: ExitStack) -> Session:
-    """The training in a folder, continued."""
-    run = folder.read_config()
-    lock.enter_context(folder.locked(options.print_note))
-    dataset = run.load_data(run.model.classes, run.model.image_size)
-    model, splits = run.new_model(), run.split(dataset)
-    binding = run.binding(splits)
-    state = folder.read_state(model, binding, options.print_note)
-    options.print_notes(dataset)
-    return Session(run, folder, model, splits, binding, state)
-
-
-def _train(session: Session, as_json: bool) -> tuple[dict[str, Any], dict[str, loop.Score]]:
-    """Train, and write the results of every epoch. Returns the record and the scores by part."""
-    run, folder, model, splits, binding, state = session
-    config, first_epoch = run.training, len(state.history)
-    record: dict[str, Any] = dict.fromkeys(RECORD)
-    record |= {"preset": run.preset, "data": run.data, "seed": config.seed, "out": str(folder.path)}
-    began = time.perf_counter()
-    with TrainingProgress(len(splits.train), config.epochs, first_epoch) as progress:
-        try:
-            for after in loop.train(model, splits, config, state, progress):
-                folder.write(model, after, binding)
-                progress.next_epoch(after)
-        except TrainingError:
-            if as_json:
-                print_json(record | {"epochs": len(state.history), "learned": False})
-            raise
-        seconds = time.perf_counter() - began
-        scores = _score_and_plot(folder, model.threads, splits, state, progress)
-    labels = splits.train.labels
-    learned = loop.has_learned(state.history, labels, config)
-    if not learned:
-        options.print_note(loop.nothing_learned(state.history, labels, config))
-    speeds = [row.images_per_second for row in state.history[first_epoch:] or state.history]
-    record |= {
-        "epochs": len(state.history),
-        "train_accuracy": scores["train"].accuracy,
-        "validation_accuracy": scores["validation"].accuracy,
-        "test_accuracy": scores["test"].accuracy,
-        "test_loss": scores["test"].loss,
-        "images_per_second": sum(speeds) / len(speeds),
-        "seconds": seconds,
-        "best_epoch": state.best_epoch,
-        "learned": learned,
-    }
-    return record, scores
-
-
-def _score_and_plot(
-    folder: RunFolder, threads: int, splits: Splits, state: loop.State, progress: TrainingProgress
-) -> dict[str, loop.Score]:
-    """The scores of the best weights by part, and the plots."""
-    best = VGG7.load(folder.best)
-    best.threads = threads
-    scores = {
-        part: loop.score(best, images, progress.scoring(part, len(images)))
-        for part, images in splits._asdict().items()
-    }
-    if plots.available():
-        progress.say("drawing plots")
-        plots.write_plots(folder.plots, best, splits.test, state.history)
-    else:
-        progress.say("no plots: matplotlib is not installed (extra: plot)")
-    return scores
-
-
-def run_config(context: typer.Context) -> RunConfig:
+def run_config(context: typer.Context) -> "RunConfig":
     """The settings of a run: those given as options, the others from --config, --settings and --preset.
 
     Raises ConfigError, TrainingError.
     """
+    from numpy_vgg7.config import VGG7Config
+    from numpy_vgg7.inputs import PLAIN
+    from numpy_vgg7.training.run_folder import RunConfig, read_config
+
     given = {name: value for name, value in context.params.items() if options.given(context, name)}
     given |= {name: _list(name, given[name], kind) for name, kind in LISTS.items() if name in given}
     if "config" in given:
         run = read_config(given["config"], "give --config the config.json of a run folder")
     else:
         network = VGG7Config.preset(context.params["preset"])
-        run = RunConfig(context.params["preset"], "digits", "float32", network, DEFAULTS)
+        run = RunConfig(context.params["preset"], "digits", "float32", network, TrainingConfig())
     network = VGG7Config.preset(given["preset"]) if "preset" in given else run.model
     training = TrainingConfig.preset(given["settings"]) if "settings" in given else run.training
     direct = ("preset", "data", "dtype", "test_data", "limit")
@@ -239,18 +176,8 @@ def run_config(context: typer.Context) -> RunConfig:
         changes["data_dir"] = str(given["data_dir"])
     if "data" in given and "config" in given:  # the rest of what the file says on data is about other data
         changes = {"data_dir": None, "test_data": None, "encoding": PLAIN} | changes
-    encoding = options.encoding(**{name: context.params[name] for name in ENCODING})
-    encoded = [field for name in ENCODING if name in given for field in ENCODING[name]]
-    base = changes.get("encoding", run.encoding)
-    changes["encoding"] = replace(base, **{field: getattr(encoding, field) for field in encoded})
+    changes["encoding"] = options.changed_encoding(context, changes.get("encoding", run.encoding))
     return replace(run, model=_changed(network, given), training=_changed(training, given), **changes)
-
-
-# The fields of an Encoding that an option sets.
-ENCODING: dict[str, tuple[str, ...]] = {
-    name: (name,) for name in ("pixel_max", "mean", "std", "invert", "labels_from")
-}
-ENCODING["classes"] = ("classes", "class_names")
 
 
 def _changed(config: Any, given: dict[str, Any]) -> Any:
@@ -270,6 +197,9 @@ def _list(name: str, text: str, kind: type) -> tuple[Any, ...]:
 def _refuse_settings(context: typer.Context) -> None:
     """Raise a usage error if a setting is given together with --resume."""
     for name in context.params:
-        if name not in ("resume", "as_json", "threads") and options.given(context, name):
+        if name not in ("resume", "as_json", "threads", "quiet") and options.given(context, name):
             flag = "--" + name.replace("_", "-")
-            raise typer.BadParameter(f"{flag} is fixed by the run folder", param_hint="--resume")
+            raise typer.BadParameter(
+                f"cannot be combined with {flag}: a resumed training keeps its settings",
+                param_hint="--resume",
+            )

@@ -1,96 +1,114 @@
 """`numpy-vgg7 export` and `import`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from numpy_vgg7.cli import options
+from numpy_vgg7.cli.console import screen
 from numpy_vgg7.cli.options import Weights
-from numpy_vgg7.config import VGG7Config
+
+if TYPE_CHECKING:
+    from numpy_vgg7.config import VGG7Config
 
 MISMATCH = 4
 
 
 def export(
     weights: Weights,
-    out: Annotated[Path, typer.Argument(help=options.FORMATS, metavar="OUT")],
+    out: Annotated[Path, typer.Argument(help=f"The file to write: {options.FORMATS}.", metavar="OUT")],
     probe: Annotated[
         Path | None,
         typer.Option(
-            help="Also write images and the outputs for them, to check the other program.", metavar="FILE.npz"
+            help="Also write images and the outputs for them, to verify the other program.",
+            metavar="FILE.npz",
         ),
     ] = None,
     layout: Annotated[
-        str, typer.Option(help="pytorch, or for .npz files keras or flax (without metadata).")
+        str, typer.Option(help="pytorch or, for .npz files, keras or flax (these without metadata).")
     ] = "pytorch",
+    quiet: options.Quiet = False,
 ) -> None:
-    """Convert WEIGHTS to another format, losslessly. The suffix of OUT selects the format."""
+    """Convert weights to another format, losslessly. The suffix of OUT selects the format."""
     from numpy_vgg7.files import write_bytes
     from numpy_vgg7.weights import save
     from numpy_vgg7.weights.layouts import LAYOUTS, from_pytorch
     from numpy_vgg7.weights.npz import npz_bytes
     from numpy_vgg7.weights.probe import write_probe
 
-    if layout not in LAYOUTS:
-        raise typer.BadParameter(f"choose one of {', '.join(LAYOUTS)}", param_hint="--layout")
+    options.require_one_of("--layout", layout, LAYOUTS)
     if layout != "pytorch" and out.suffix != ".npz":
-        raise typer.BadParameter("only .npz files have other layouts", param_hint="--layout")
+        raise typer.BadParameter(
+            "only .npz files can have a layout other than pytorch", param_hint="--layout"
+        )
     writers = options.writers(out)
     model = options.read_weights(weights)
     if layout == "pytorch":
         save(out, model, writers)
     else:
         write_bytes(out, npz_bytes(from_pytorch(model.params, layout)))
-    print(f"wrote {out}")
+    screen.print(f"wrote {out}")
     if out.suffix == ".onnx" and model.dtype == "float64":
-        options.messages.print("the graph is in float64; ONNX Runtime has convolutions in float32 only")
+        options.print_warning(
+            "the graph is in float64, but ONNX Runtime supports convolutions only in float32"
+        )
     if probe:
         write_probe(probe, model)
-        print(f"wrote {probe}")
+        screen.print(f"wrote {probe}")
 
 
 def import_(
     foreign: Annotated[
-        Path, typer.Argument(help=f"{options.FORMATS}; also .pth, .ckpt, .bin, .pkl", metavar="FOREIGN")
+        Path,
+        typer.Argument(help=f"Weights: {options.FORMATS}, or .pth, .ckpt, .bin or .pkl.", metavar="FOREIGN"),
     ],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="OUT")],
-    preset: Annotated[str | None, typer.Option(help="The activations are those of this preset.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A JSON file with the whole configuration.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="The activations are those of this preset: article, vgg7 or vgg7-wide.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A JSON file with the complete configuration.")] = None,
     activations: Annotated[
         str | None,
         typer.Option(
-            help="Seven of relu, tanh, arctan, identity, for conv1..conv4 and fc5..fc7.", metavar="A,B,..."
+            help="Seven of relu, tanh, arctan and identity: after conv1 to conv4 and fc5 to fc7.",
+            metavar="A,B,...",
         ),
     ] = None,
     layout: Annotated[
-        str, typer.Option(help="pytorch; keras or flax: kernels (H, W, in, out), matrices (in, out).")
+        str,
+        typer.Option(help="pytorch; or keras or flax, with kernels (H, W, in, out) and matrices (in, out)."),
     ] = "pytorch",
     flatten: Annotated[
         str | None,
-        typer.Option(help="The order before fc5: chw (PyTorch) or hwc. Default: that of the layout."),
+        typer.Option(help="Flatten order before fc5: chw (PyTorch) or hwc. Default: that of the layout."),
     ] = None,
     map_: Annotated[
         list[str] | None,
         typer.Option(
-            "--map", help="A layer or tensor of FOREIGN and its name here. Repeatable.", metavar="OLD=NEW"
+            "--map", help="Rename a layer or tensor of FOREIGN. Can be repeated.", metavar="OLD=NEW"
         ),
     ] = None,
-    mean: Annotated[float, typer.Option(help="The images were normalised to (x - mean) / std.")] = 0.0,
+    mean: Annotated[
+        float, typer.Option(help="The network was trained on images normalised to (x - mean) / std.")
+    ] = 0.0,
     std: Annotated[float, typer.Option(help="See --mean.")] = 1.0,
     check: Annotated[
         Path | None,
         typer.Option(
-            help="Images, and the logits or probabilities they gave elsewhere. Exit code 4 on a mismatch.",
+            help="Images, and the logits or probabilities that the other program computed for them. Exit "
+            "code 4 on a mismatch.",
             metavar="FILE.npz",
         ),
     ] = None,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Convert weights of another program to a .safetensors file, losslessly, and verify them.
+    """Convert another program's weights to .safetensors, losslessly.
 
-    Prefixes, checkpoints and other names are recognized, and printed. What the file does not say is assumed,
-    and printed; the options change it. --check compares the imported network with the other program's; on a
-    mismatch, it tries the usual wrong readings of the weights and writes nothing.
+    Prefixes, checkpoints and other naming schemes are recognised. Every conversion is printed, and so is
+    every assumption about what the file does not say, which the options can change. --check compares the
+    imported network with the outputs of the other program; on a mismatch, the usual misreadings of the
+    weights are tried, and nothing is written.
     """
     from numpy_vgg7.errors import ConfigError
     from numpy_vgg7.weights import Origin, save
@@ -107,21 +125,22 @@ def import_(
         raise typer.BadParameter(str(error)) from error
     if probe:
         verdict = check_probe(model, probe)
-        options.messages.print(verdict.message, soft_wrap=True, markup=False)
+        say = options.print_note if verdict.passed else options.print_warning
+        say(verdict.message)
         if not verdict.passed:
             raise typer.Exit(MISMATCH)
     save(out, model, writers)
-    print(f"wrote {out}")
+    screen.print(f"wrote {out}")
 
 
 def _configuration(
     preset: str | None, config: Path | None, activations: str | None
-) -> tuple[VGG7Config | None, tuple[str, ...] | None]:
+) -> "tuple[VGG7Config | None, tuple[str, ...] | None]":
     """The configuration and the activations that the options give."""
-    from numpy_vgg7.files import read_text
+    from numpy_vgg7.config import CONFIG_FILE, VGG7Config
 
     if sum(option is not None for option in (preset, config, activations)) > 1:
         raise typer.BadParameter("give one of --preset, --config and --activations", param_hint="--config")
-    known = VGG7Config.from_json(read_text(config)) if config else None
+    known = VGG7Config.from_json(CONFIG_FILE.read(config)) if config else None
     functions = tuple(name.strip() for name in activations.split(",")) if activations else None
     return known, VGG7Config.preset(preset).activations if preset else functions

@@ -1,5 +1,6 @@
 """Images and labels, and their split into training, validation and test sets."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,10 @@ from numpy_vgg7.data.csv_file import load_csv
 from numpy_vgg7.data.dataset import Dataset, Splits, split
 from numpy_vgg7.data.digits import load_digits
 from numpy_vgg7.data.image_folder import load_folder
-from numpy_vgg7.data.mnist import COLLECTIONS, load_mnist
+from numpy_vgg7.data.mnist import COLLECTIONS, FOLDER_VARIABLE, load_mnist
 from numpy_vgg7.errors import DataError
 from numpy_vgg7.inputs import PLAIN, Encoding
+from numpy_vgg7.suggestions import instead
 
 __all__ = ["Dataset", "Encoding", "Splits", "from_arrays", "load", "split"]
 
@@ -36,14 +38,14 @@ def load(
     labels. Raises DataError.
     """
     if (data_dir or download) and not {name, test} & set(COLLECTIONS):
-        fix = f"leave the folder and the download to {', '.join(COLLECTIONS)}"
-        raise DataError(f"data set {name}", "one of these", name, fix)
+        fix = "leave out --data-dir and --download"
+        raise DataError("data set", f"one of {', '.join(COLLECTIONS)}", name, fix)
     if data_dir and test != name and {name, test} <= set(COLLECTIONS):
-        fix = f"put {test} where it is found without the option, and leave that out"
-        raise DataError(f"data sets {name} and {test}", "one of them in a folder", str(data_dir), fix)
+        fix = f"leave out --data-dir, and put the files into the folders of {FOLDER_VARIABLE}"
+        raise DataError(f"data sets {name} and {test}", "a folder for each", str(data_dir), fix)
     if encoding != PLAIN and name == "digits" and test is None:
-        fix = "leave out the options on pixels and labels"
-        raise DataError("data set digits", "pixels and labels as they are embedded", "options", fix)
+        expected = "no options about pixels and labels, which are embedded"
+        raise DataError("data set digits", expected, "some", "leave them out")
     dataset = _load(name, classes, image_size, encoding, data_dir, download)
     if test is None:
         return dataset
@@ -73,11 +75,12 @@ def _load(
         return load_npy(name, classes, image_size, encoding)
     if path.suffix in READERS:
         return READERS[path.suffix](path, classes, image_size, encoding)
-    if path.is_dir():
+    if os.path.isdir(path):
         return load_folder(path, classes, image_size, encoding)
     expected = (
-        f"`digits`, {', '.join(COLLECTIONS)}, a file ending in .npz or .csv, IMAGES.npy,LABELS.npy, "
+        f"digits, {', '.join(COLLECTIONS)}, a file ending in .npz or .csv, IMAGES.npy,LABELS.npy, "
         + "or a folder of class folders"
     )
-    fix = "choose one; numpy.savez(FILE, images=..., labels=...) writes such a file"
+    otherwise = "choose one; numpy.savez(FILE, images=..., labels=...) writes such a file"
+    fix = instead(name, ("digits", *COLLECTIONS), otherwise)
     raise DataError(f"data set {name}", expected, "none of these", fix)

@@ -6,9 +6,9 @@ import numpy as np
 
 from numpy_vgg7.data.dataset import Dataset
 from numpy_vgg7.errors import DataError
-from numpy_vgg7.files import read_npy, read_npz
 from numpy_vgg7.functional import Array, Arrays
 from numpy_vgg7.inputs import PLAIN, Encoding, as_labels, as_pixels, unit_interval
+from numpy_vgg7.reading import read_npy, read_npz
 
 # The names of images and labels in npz files: this package's, Keras', and variants of it.
 TRAINING_NAMES = (

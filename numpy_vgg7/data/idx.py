@@ -1,19 +1,20 @@
 """IDX files, the format of MNIST (LeCun, Cortes and Burges 1998): unsigned bytes, gzipped or not."""
 
 import gzip
-import zlib
-from io import BufferedIOBase
+from io import SEEK_END, BufferedIOBase
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from numpy_vgg7.errors import DataError
-from numpy_vgg7.files import ALWAYS_ALLOWED, EXPANSION, write_bytes
+from numpy_vgg7.files import write_bytes
 from numpy_vgg7.functional import Array
+from numpy_vgg7.reading import FileKind, most_bytes
 
 UNSIGNED_BYTES = 8  # the type code
 GZIP = b"\x1f\x8b"
+KIND = FileKind("IDX file", fix="download it again")
 
 
 def read_idx(path: Path, dimensions: int) -> Array:
@@ -22,20 +23,14 @@ def read_idx(path: Path, dimensions: int) -> Array:
     The file holds two zeros, the type, the number of dimensions, the sizes as big-endian 32-bit numbers, and
     the data. Memory is allocated after the sizes are known to fit the file.
     """
-    try:
-        with path.open("rb") as raw:
-            compressed = raw.read(2) == GZIP
-            raw.seek(0)
-            size = path.stat().st_size
-            if not compressed:
-                return _read(raw, path, dimensions, size)
-            with gzip.GzipFile(fileobj=raw) as file:
-                limit = max(ALWAYS_ALLOWED, EXPANSION * size)
-                return _read(file, path, dimensions, limit)
-    except (OSError, EOFError, zlib.error, MemoryError) as error:
-        raise DataError(
-            str(path), "a readable file", error or "too little memory", "download it again"
-        ) from error
+    with KIND.opened(path) as raw:
+        compressed = raw.read(2) == GZIP
+        size = raw.seek(0, SEEK_END)
+        raw.seek(0)
+        if not compressed:
+            return _read(raw, path, dimensions, size)
+        with gzip.GzipFile(fileobj=raw) as file:
+            return _read(file, path, dimensions, most_bytes(size))
 
 
 def _read(file: BufferedIOBase, path: Path, dimensions: int, limit: int) -> Array:

@@ -1,5 +1,6 @@
 """Data sets from a folder with one folder of PNG or JPEG images for each class."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,11 +49,11 @@ def load_folder(path: Path, classes: int | None, image_size: int | None, encodin
 
 
 def _existing(path: Path, names: tuple[str, ...]) -> Path | None:
-    return next((path / name for name in names if (path / name).is_dir()), None)
+    return next((path / name for name in names if os.path.isdir(path / name)), None)
 
 
 def _class_folders(folder: Path) -> list[Path]:
-    found = [part for part in _entries(folder) if part.is_dir() and part.name[0] not in "._"]
+    found = [part for part in _entries(folder) if os.path.isdir(part) and part.name[0] not in "._"]
     if len(found) < 2:
         fix = "make a folder for each class, with its images inside"
         raise DataError(str(folder), "at least two class folders", len(found), fix)

@@ -156,7 +156,7 @@ def _find(folder: Path, collection: Collection, part: str, kind: str) -> Path | 
     idx, _ = KINDS[kind]
     names = [f"{part}-{kind}{separator}{idx}-ubyte{gz}" for gz in ("", ".gz") for separator in "-."]
     paths = (folder / below / name for below in collection.folders for name in names)
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if os.path.isfile(path)), None)
 
 
 def download_openml(name: str, folder: Path) -> None:

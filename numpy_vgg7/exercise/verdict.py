@@ -6,7 +6,7 @@ from pathlib import Path
 
 from numpy_vgg7 import child
 from numpy_vgg7.errors import CodeError, ConfigError
-from numpy_vgg7.files import require_file
+from numpy_vgg7.suggestions import instead
 
 CODE = "network.py"
 HINTS = ("none", "place", "words")
@@ -36,13 +36,13 @@ class Verdict:
         """The verdict, and what is wrong as far as `hint` allows: "none", "place" or "words"."""
         require_level(hint)
         if self.mended:
-            return [f"mended: everything in {CODE} is right"]
+            return [f"fixed: {CODE} is correct"]
         told = {
-            "none": ["--hint place tells where, --hint words what is wrong"],
+            "none": ["--hint place shows where it is wrong, --hint words what is wrong"],
             "place": [f"look at: {finding.place}" for finding in self.findings],
             "words": [finding.words for finding in self.findings],
         }
-        return [f"not mended: something in {CODE} is wrong", *dict.fromkeys(told[hint])]
+        return [f"not fixed: something in {CODE} is still wrong", *dict.fromkeys(told[hint])]
 
     def assert_mended(self, hint: str = "none") -> None:
         """Raise AssertionError with the same lines if something is wrong."""
@@ -59,16 +59,15 @@ def check(folder: Path) -> Verdict:
     or lacks a function.
     """
     path = folder / CODE
-    require_file(path, CodeError)
     try:
         record = child.answer("numpy_vgg7.exercise.examine", path, seconds=SECONDS)
     except TimeoutError as error:
-        expected = f"code that is done within {SECONDS:.0f} seconds"
-        raise CodeError(str(path), expected, "code that is not", "look for an endless loop") from error
+        expected = f"code that finishes within {SECONDS:.0f} seconds"
+        raise CodeError(str(path), expected, "code that still runs", "look for an endless loop") from error
     return Verdict(tuple(Hint(**finding) for finding in record["findings"]))
 
 
 def require_level(hint: str) -> None:
     """Raise ConfigError unless there is such a level of hints."""
     if hint not in HINTS:
-        raise ConfigError("hint", ", ".join(HINTS), repr(hint), "choose one")
+        raise ConfigError("hint", f"one of {', '.join(HINTS)}", repr(hint), instead(hint, HINTS))

@@ -24,7 +24,7 @@ def new(folder: Path, seed: int, hint: str = "none") -> list[Path]:
     except OSError as error:
         raise OutputError(str(folder), "a folder to write to", error, "choose another") from error
     if taken:
-        raise OutputError(str(folder), "a new or empty folder", "one with files", "choose another")
+        raise OutputError(str(folder), "a new or empty folder", "one that contains files", "choose another")
     make_folder(folder)
     written = []
     for name, content in contents(seed, hint).items():

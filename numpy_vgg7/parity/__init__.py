@@ -2,7 +2,8 @@
 
 `case.py` defines what all implementations are given, `compare.py` how their traces are compared, `checks.py`
 the kinds of checks, `localise.py` and `kernel_alone.py` how a fault is located, and `mutants` the known bugs.
-`check` judges the tensors of another implementation, and `check_layer` a single layer with NumPy alone.
+`check` judges the tensors of another implementation, `check_layer` a single layer with NumPy
+alone, and `check_sgd_step` an update.
 `compare_module`, from `torch_ref.compare`, judges a PyTorch module.
 """
 
@@ -12,12 +13,17 @@ if TYPE_CHECKING:
     from numpy_vgg7.parity.judge import check
     from numpy_vgg7.parity.layer.check import check_layer
     from numpy_vgg7.parity.layer.report import Finding, LayerReport
+    from numpy_vgg7.parity.layer.update import check_sgd_step
 
-__all__ = ["Finding", "LayerReport", "check", "check_layer"]
+CONTROL_SEEDS = 500  # of `prove`
+TEST_SECONDS = 60.0  # for one bug in `prove --tests`
+
+__all__ = ["Finding", "LayerReport", "check", "check_layer", "check_sgd_step"]
 
 _HOMES = {
     "check": "judge",
     "check_layer": "layer.check",
+    "check_sgd_step": "layer.update",
     "Finding": "layer.report",
     "LayerReport": "layer.report",
 }

@@ -3,7 +3,6 @@
 It is a safetensors, npz or PyTorch file, or a mapping of names to arrays.
 """
 
-import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -13,13 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numpy_vgg7 import files
 from numpy_vgg7.errors import CaseError, VGG7Error
 from numpy_vgg7.parity.case_file import KEY, CaseFile, Tensors, read_safetensors
 from numpy_vgg7.parity.second import PREFIX as SECOND
+from numpy_vgg7.reading import LONGEST_TEXT, FileKind, read_npz
+from numpy_vgg7.suggestions import closest
 from numpy_vgg7.weights.state_dict import read_pt_tensors
-
-ENOUGH_ALIKE = 0.6  # two names, for difflib
 
 
 def read_candidate(path: Path) -> Tensors:
@@ -48,7 +46,7 @@ def read_safetensors_candidate(path: Path) -> Tensors:
 
 READERS: dict[str, Callable[[Path], Tensors]] = {
     ".safetensors": read_safetensors_candidate,
-    ".npz": files.read_npz,
+    ".npz": read_npz,
     ".pt": read_pt_tensors,
     ".pth": read_pt_tensors,
 }
@@ -58,19 +56,18 @@ def as_tensors(tensors: Mapping[str, Any], source: str = "candidate") -> Tensors
     """Arrays by name, from NumPy arrays, PyTorch tensors or numbers. Raises CaseError where there is none."""
     arrays = {_printable(name): _array(tensor, f"{source}: {name}") for name, tensor in tensors.items()}
     if not arrays:
-        raise CaseError(source, "at least one tensor of a trace", "none", "write your tensors by name")
+        raise CaseError(
+            source, "at least one tensor of a trace", "none", "save your tensors under the names of the trace"
+        )
     return arrays
 
 
 def read_names(path: Path) -> dict[str, str]:
     """Names by theirs: a TOML file of lines `"their.name" = "conv1.weight"`. Raises CaseError."""
     fix = 'write lines such as "d_act3" = "act3.grad"'
-    try:
-        table = tomllib.loads(files.read_text(path))
-    except VGG7Error as error:
-        raise CaseError(str(path), error.expected, error.found, error.fix) from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CaseError(str(path), "a TOML file", str(error), fix) from error
+    kind = FileKind("TOML file", CaseError, fix, LONGEST_TEXT)
+    with kind.parsing(path):
+        table = tomllib.loads(kind.text(path))
     names = {}
     pending: list[tuple[str, Any]] = list(table.items())
     while pending:
@@ -115,9 +112,7 @@ def require_own(tensors: Tensors, file: CaseFile) -> None:
 
 def suggestion(name: str, known: Iterable[str]) -> str | None:
     """The known name that was probably meant: "d_act3", "act3_gradient" or "act3.gard" for "act3.grad"."""
-    by_key = {_key(candidate): candidate for candidate in known}
-    close = difflib.get_close_matches(_key(name), by_key, n=1, cutoff=ENOUGH_ALIKE)
-    return by_key[close[0]] if close else None
+    return closest(name, known, _key)
 
 
 def _key(name: str) -> str:

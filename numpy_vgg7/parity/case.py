@@ -7,11 +7,13 @@ import numpy as np
 from numpy_vgg7 import network
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.functional import Array, Arrays, Labels
+from numpy_vgg7.limits import require_memory
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.optim import SGD
 
 STEPS = (1, 10)  # parameters are compared after this many SGD steps
 FIRST_STEP = STEPS[:1]
+TRACES = 6  # values and gradients, by the engine, the definition and the reference
 # Different, so that exchanging them shows; small, so that ten steps don't magnify rounding.
 RATES = SGD(lr_conv=0.002, lr_fc=0.005)
 
@@ -58,6 +60,8 @@ def random_model(config: VGG7Config, seed: int, dtype: str = "float64") -> VGG7:
 
 def random_case(model: VGG7, batch_size: int, seed: int) -> Case:
     """Random images, a third of their pixels exactly zero as in real ones, and random labels."""
+    values = batch_size * model.config.values_per_image()
+    require_memory(f"traces of a batch of {batch_size:,} images", TRACES * 8 * values, "use a smaller batch")
     rng = np.random.default_rng([seed, 2])
     size = model.config.image_size
     images = np.maximum(rng.uniform(-0.5, 1, (batch_size, 1, size, size)), 0).astype(model.dtype)

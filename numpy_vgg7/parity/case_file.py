@@ -1,20 +1,21 @@
 """A case on disk: what another implementation is given, and the trace that it should have.
 
 A case file is safetensors, float64: the parameters ("conv1.weight"), "input" and "labels", the reference
-trace under "reference/...", and one metadata key with configuration, learning rates and seed. The second
-batch (see `second.py`) has the same layout under "second/...". Files of earlier versions, without it, are
-read, too.
+trace under "reference/...", and one metadata key with configuration, learning rates, seed and a checksum.
+The second batch (see `second.py`) has the same layout under "second/...". Files of earlier versions, without
+it or without the checksum, are read, too.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
@@ -22,22 +23,22 @@ from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import CaseError, ConfigError, VGG7Error
 from numpy_vgg7.files import write_bytes
 from numpy_vgg7.functional import Arrays
-from numpy_vgg7.inputs import as_images, as_labels
+from numpy_vgg7.inputs import Note, as_images, as_labels, warn
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.network import Conv2d, Layer, parameter_shapes, trace_names
 from numpy_vgg7.optim import SGD
 from numpy_vgg7.parity.case import STEPS, Case
 from numpy_vgg7.parity.second import PREFIX as SECOND
+from numpy_vgg7.reading import FileKind
+from numpy_vgg7.weights.safetensors_file import read_all, read_metadata
+from numpy_vgg7.weights.tensors import widen
 
 KEY = "numpy_vgg7_case"
+SUM = "sha256"  # in the metadata
 PREFIX = "reference/"
 # Of the optimizer; a case has no other settings.
 SGD_FIELDS = ("lr_conv", "lr_fc", "momentum", "weight_decay", "nesterov")
-# What safetensors, and NumPy behind it, raise for damaged files.
-_READ_ERRORS = (
-    safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError, MemoryError,
-    OverflowError,
-)  # fmt: skip
+KIND = FileKind("safetensors file", CaseError, "write it anew")
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -71,21 +72,27 @@ def write_case(
     for prefix, part in file.parts.items():
         tensors |= {prefix + name: array for name, array in part.given.items()}
         tensors |= {prefix + PREFIX + name: array for name, array in part.reference.items()}
-    record = {
+    record: dict[str, Any] = {
         "config": json.loads(case.model.config.to_json()),
         "sgd": {name: getattr(case.sgd, name) for name in SGD_FIELDS},
         "seed": seed,
     }
     # safetensors writes wrong values for arrays that are not C-contiguous.
     contiguous = {name: np.array(array, order="C") for name, array in tensors.items()}
+    record[SUM] = _checksum(contiguous, record)
     write_bytes(path, safetensors.numpy.save(contiguous, metadata={KEY: json.dumps(record)}))
 
 
-def read_case(path: Path) -> CaseFile:
-    """Read what `write_case` wrote. Raises CaseError."""
+def read_case(path: Path, note: Note = warn) -> CaseFile:
+    """Read what `write_case` wrote. Raises CaseError. A file without a checksum is noted."""
     tensors, metadata = read_safetensors(path)
     try:
         record = _record(metadata.get(KEY))
+        written = record.pop(SUM, None)
+        if written is None:
+            note(f"{path}: a case of an earlier version, without a checksum: damage would not be noticed")
+        elif written != (found := _checksum(tensors, record)):
+            raise CaseError("checksum", str(written), found, "the case is damaged")
         config = VGG7Config.from_json(json.dumps(record["config"]))
         sgd, seed = _sgd(record["sgd"]), record.get("seed")
         if seed is not None and type(seed) is not int:
@@ -101,16 +108,22 @@ def read_case(path: Path) -> CaseFile:
         raise _error(path, "a case that `parity case` wrote", found, "write it anew") from error
 
 
+def _checksum(tensors: Tensors, record: dict[str, Any]) -> str:
+    """SHA-256 of the metadata, and of the names, dtypes, shapes and bytes of all tensors."""
+    found = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(json.dumps([name, tensor.dtype.str, tensor.shape]).encode())
+        found.update(tensor.tobytes())
+    return found.hexdigest()
+
+
 def find_case(candidate: Path) -> Path:
     """The one case file in the folder of a candidate. Raises CaseError where there is none, or several."""
     found = []
-    for path in sorted(candidate.parent.glob("*.safetensors")):
-        try:
-            with safetensors.safe_open(path, framework="numpy") as file:
-                if KEY in (file.metadata() or {}):
-                    found.append(path)
-        except _READ_ERRORS:
-            continue  # not a case, whatever it is; the candidate itself is read, and judged, elsewhere
+    for path in sorted(_neighbours(candidate)):
+        with suppress(CaseError):  # not a case, whatever it is; the candidate itself is read elsewhere
+            if KEY in read_metadata(path, KIND):
+                found.append(path)
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise _error(candidate, "one case file in the same folder", names, "name it with --case")
@@ -119,16 +132,15 @@ def find_case(candidate: Path) -> Path:
 
 def read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     """Tensors and metadata of a safetensors file. Raises CaseError if it is none."""
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing there"
-        raise _error(path, "a file", found, "check the path")
+    tensors, metadata = read_all(path, KIND)
+    return widen(tensors)[0], metadata
+
+
+def _neighbours(candidate: Path) -> list[Path]:
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, dict(file.metadata() or {})
-    except _READ_ERRORS as error:
-        found = f"something else ({error})"
-        raise _error(path, "a whole safetensors file", found, "write it anew") from error
+        return [path for path in candidate.parent.iterdir() if path.suffix == ".safetensors"]
+    except OSError as error:
+        raise _error(candidate.parent, "a readable folder", str(error), "check the path") from error
 
 
 def trace_shapes(layers: tuple[Layer, ...], config: VGG7Config, batch: int) -> dict[str, tuple[int, ...]]:

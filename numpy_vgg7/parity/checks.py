@@ -21,6 +21,7 @@ from numpy_vgg7.parity.kernel_alone import localise_nan
 from numpy_vgg7.parity.localise import Culprit, first_of, localise
 from numpy_vgg7.parity.purity import impurities
 from numpy_vgg7.parity.rounding import rounding_errors
+from numpy_vgg7.parity.training_check import TrainingReference, training_faults
 
 Referee = Callable[[Case], Arrays]  # the trace that a case should have, by an independent implementation
 ENTRIES = 4  # of each parameter, for the complex step
@@ -38,10 +39,14 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Suite:
-    """The cases of one seed: architectures that complement each other, random numbers in them."""
+    """The cases of one seed: architectures that complement each other, random numbers in them.
+
+    trainer: an independent training, for the check of that name.
+    """
 
     seed: int
     referee: Referee
+    trainer: TrainingReference
 
     def case(self, config: VGG7Config, batch: int, dtype: str = "float64") -> Case:
         """A case of this seed, with the parameters after the first step only."""
@@ -225,6 +230,12 @@ def engine_against_definition(suite: Suite) -> Iterator[Finding]:
             yield Finding(tensor, culprit)
 
 
+def training(suite: Suite) -> Iterator[Finding]:
+    """Training: every step of several trainings, and what they draw. Nothing of it depends on the seed."""
+    if suite.seed == 0:
+        yield from (Finding(culprit.tensor, culprit) for culprit in training_faults(suite.trainer))
+
+
 CHECKS: dict[str, Callable[[Suite], Iterator[Finding]]] = {
     "float64 trace": values_and_gradients,
     "optimiser step": optimiser_step,
@@ -237,6 +248,7 @@ CHECKS: dict[str, Callable[[Suite], Iterator[Finding]]] = {
     # The last, since they also find what the other checks find, but those place it better.
     "engine against definition": engine_against_definition,
     "extreme values": extreme_values,
+    "training": training,
 }
 
 

@@ -17,6 +17,7 @@ from numpy_vgg7.parity.localise import Culprit
 from numpy_vgg7.parity.orders import FILE
 from numpy_vgg7.parity.run import Report
 from numpy_vgg7.parity.second import PREFIX as SECOND
+from numpy_vgg7.suggestions import instead
 
 MAJORITY = 0.5
 
@@ -54,7 +55,7 @@ def check(
     require_own(found, file)
     dtype = dtype or _dtype(found)
     if dtype not in DTYPES:
-        raise CaseError("dtype", " or ".join(DTYPES), dtype, "choose one")
+        raise CaseError("dtype", " or ".join(DTYPES), dtype, instead(dtype, DTYPES))
     results: list[TensorResult] = []
     culprits: list[Culprit] = []
     shares: dict[str, float] = {}

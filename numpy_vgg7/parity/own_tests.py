@@ -20,10 +20,9 @@ from typing import Any
 
 from numpy_vgg7.child import answer, load, respond
 from numpy_vgg7.errors import CodeError
-from numpy_vgg7.files import require_file
-from numpy_vgg7.parity.mutants import CATALOGUE, Mutant
+from numpy_vgg7.parity import TEST_SECONDS
+from numpy_vgg7.parity.mutants import NETWORK, Mutant
 
-SECONDS = 60.0  # for one bug
 MAX_PROCESSES = 8
 LOADING = "loading"  # the name of the first test, which the file itself is
 MODULE = "numpy_vgg7.parity.own_tests"
@@ -42,16 +41,15 @@ class Outcome:
         return bool(self.failed)
 
 
-def names_of_tests(path: Path, seconds: float = SECONDS) -> list[str]:
+def names_of_tests(path: Path, seconds: float = TEST_SECONDS) -> list[str]:
     """The tests in a file, which must pass without any bug. Raises CodeError."""
-    require_file(path, CodeError)
     try:
         record = answer(MODULE, path, seconds=seconds)
     except TimeoutError as error:
         expected, fix = f"tests that take at most {seconds:g} seconds", "make them faster, or raise the limit"
         raise CodeError(str(path), expected, "tests that take longer", fix) from error
     for name, message in record["failed"].items():
-        expected = "tests that pass as long as no bug is put in"
+        expected = "tests that pass without any bug"
         raise CodeError(f"{path}, {name}", expected, message, "correct the test")
     names: list[str] = record["tests"]
     if not names:
@@ -60,7 +58,7 @@ def names_of_tests(path: Path, seconds: float = SECONDS) -> list[str]:
     return names
 
 
-def outcomes(path: Path, mutants: Sequence[Mutant], seconds: float = SECONDS) -> Iterator[Outcome]:
+def outcomes(path: Path, mutants: Sequence[Mutant], seconds: float = TEST_SECONDS) -> Iterator[Outcome]:
     """Run the tests in a file with each of these bugs. Tests that do not end in time have failed."""
     processes = min(os.cpu_count() or 1, MAX_PROCESSES)
     with ThreadPoolExecutor(processes) as pool:  # each thread waits for a process
@@ -71,7 +69,7 @@ def _outcome(path: Path, seconds: float, mutant: Mutant) -> Outcome:
     try:
         failed = answer(MODULE, path, mutant.name, seconds=seconds)["failed"]
     except TimeoutError:
-        failed = {"time limit": f"not done within {seconds:g} seconds"}
+        failed = {"time limit": f"not finished within {seconds:g} seconds"}
     except CodeError as error:  # it ended the process
         failed = {LOADING: error.found}
     return Outcome(mutant, failed)
@@ -96,7 +94,7 @@ def by_place(found: Sequence[Outcome]) -> dict[str, tuple[int, int]]:
 
 def run_tests(path: Path, bug: str = "") -> dict[str, Any]:
     """The tests in a file, and which of them fail with a bug of that name. CodeError if it has none."""
-    mutants = [mutant for mutant in CATALOGUE if mutant.name == bug]
+    mutants = [mutant for mutant in NETWORK if mutant.name == bug]
     with mutants[0].applied() if bug else nullcontext():
         try:
             tests = tests_in(load(path))

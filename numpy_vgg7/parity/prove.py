@@ -15,12 +15,15 @@ from threadpoolctl import threadpool_limits
 
 from numpy_vgg7.parity.checks import CHECKS, Finding, Referee, Suite
 from numpy_vgg7.parity.localise import Culprit
-from numpy_vgg7.parity.mutants import CATALOGUE, Mutant
+from numpy_vgg7.parity.mutants import CATALOGUE, TRAINING, Mutant
+from numpy_vgg7.parity.training_check import TrainingReference
 
-CONTROL_SEEDS = 500
 MAX_PROCESSES = 8  # of about 300 MB each
 
+TRAINS = ("training",)
+
 T = TypeVar("T")
+References = tuple[Referee, TrainingReference]  # of a trace, and of a training
 Findings = dict[str, list[Finding]]  # by the kind of check
 
 
@@ -43,16 +46,22 @@ class Verdict:
         return self.culprit is not None and fnmatch(self.culprit.place, self.mutant.place)
 
 
-def examine(suite: Suite, until_located: bool = False) -> Findings:
-    """Every check's findings, by kind. A check that raises has found something.
+def examine(
+    suite: Suite, kinds: Sequence[str] = tuple(CHECKS), until_located: bool = False, enough: int = len(CHECKS)
+) -> Findings:
+    """The findings of these checks, by kind. A check that raises has found something.
 
-    With `until_located`, each check stops when it has found something and knows the place.
+    With `until_located`, each check stops when it has found something and knows the place. No other check is
+    run when so many kinds of checks as are `enough` have found something and one knows the place.
     """
     found: Findings = {}
-    for kind, check in CHECKS.items():
+    for kind in kinds:
+        caught = [findings for findings in found.values() if findings]
+        if len(caught) >= enough and any(f.culprit for findings in caught for f in findings):
+            break
         findings: list[Finding] = []
         try:
-            for finding in check(suite):
+            for finding in CHECKS[kind](suite):
                 findings.append(finding)
                 if until_located and finding.culprit:
                     break
@@ -62,47 +71,58 @@ def examine(suite: Suite, until_located: bool = False) -> Findings:
     return found
 
 
-def prove(referee: Referee, mutants: Sequence[Mutant] = CATALOGUE) -> Iterator[Verdict]:
-    """Examine the product with each of these bugs of the catalogue in it."""
-    findings = _in_processes(_with_bug, [mutant.name for mutant in mutants], referee)
+def kinds_for(mutant: Mutant) -> tuple[str, ...]:
+    """The checks that look for a bug: one of the training needs a training, the others need none."""
+    return TRAINS if mutant in TRAINING else tuple(kind for kind in CHECKS if kind not in TRAINS)
+
+
+def prove(
+    references: References, mutants: Sequence[Mutant] = CATALOGUE, enough: int = len(CHECKS)
+) -> Iterator[Verdict]:
+    """Examine the product with each of these bugs of the catalogue in it.
+
+    A bug is settled when so many kinds of checks as are `enough` have caught it, and one has located it. Two
+    suffice to know which kinds are `needed`.
+    """
+    findings = _in_processes(partial(_with_bug, enough), [mutant.name for mutant in mutants], references)
     for mutant, found in zip(mutants, findings, strict=True):
         caught_by = tuple(kind for kind, findings in found.items() if findings)
         culprits = [f.culprit for kind in caught_by for f in found[kind] if f.culprit]
         yield Verdict(mutant, caught_by, culprits[0] if culprits else None)
 
 
-def control(referee: Referee, seeds: int) -> Iterator[list[str]]:
+def control(references: References, seeds: int) -> Iterator[list[str]]:
     """Examine the product as it is, a seed at a time; each list names what was found, and is empty."""
-    for seed, found in enumerate(_in_processes(_unchanged, range(seeds), referee)):
+    for seed, found in enumerate(_in_processes(_unchanged, range(seeds), references)):
         yield [f"seed {seed}, {kind}: {f.tensor}" for kind, findings in found.items() for f in findings]
 
 
-def _with_bug(referee: Referee, name: str) -> Findings:
+def _with_bug(enough: int, references: References, name: str) -> Findings:
     (mutant,) = (mutant for mutant in CATALOGUE if mutant.name == name)
     with mutant.applied(), np.errstate(all="ignore"):  # a bug may well overflow
-        return examine(Suite(0, referee), until_located=True)
+        return examine(Suite(0, *references), kinds_for(mutant), until_located=True, enough=enough)
 
 
-def _unchanged(referee: Referee, seed: int) -> Findings:
-    return examine(Suite(seed, referee))
+def _unchanged(references: References, seed: int) -> Findings:
+    return examine(Suite(seed, *references))
 
 
 def _in_processes(
-    work: Callable[[Referee, T], Findings], given: Sequence[T], referee: Referee
+    work: Callable[[References, T], Findings], given: Sequence[T], references: References
 ) -> Iterator[Findings]:
     """`work` for each of the given, in order, in one process per processor."""
-    task = partial(work, referee)
+    task = partial(work, references)
     processes = min(os.cpu_count() or 1, MAX_PROCESSES, len(given))
     if processes < 2:
         yield from map(task, given)
         return
     spawn = get_context("spawn")  # a fork would not have the threads of the libraries
-    with ProcessPoolExecutor(processes, spawn, _one_thread, (referee,)) as pool:
+    with ProcessPoolExecutor(processes, spawn, _one_thread, (references,)) as pool:
         yield from pool.map(task, given)
 
 
-def _one_thread(referee: Referee) -> None:
-    """Start a process. `referee` has been imported by then, so its libraries are limited, too."""
+def _one_thread(references: References) -> None:
+    """Start a process. `references` have been imported by then, so their libraries are limited, too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one stops it
     threadpool_limits(1)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from numpy_vgg7.parity.compare import TensorResult
 from numpy_vgg7.parity.own_tests import Outcome, by_place
@@ -102,7 +102,7 @@ def as_table(report: Report, failures_only: bool = False) -> Table:
     failed = sum(not tensor.passed for tensor in report.comparison.tensors)
     first = f"the first {MOST_FAILURES} failures (--all lists every tensor)"
     short = first if failed > MOST_FAILURES else "failures"
-    title = short if failures_only else escape(report.title)
+    title = short if failures_only else report.title
     table = Table(title=title, title_justify="left")
     table.add_column("tensor", no_wrap=True)
     table.add_column("kind")
@@ -118,11 +118,11 @@ def as_table(report: Report, failures_only: bool = False) -> Table:
         passed = tensor.passed and tensor.name not in report.over_bound
         if failures_only and (passed or table.row_count >= MOST_FAILURES):
             continue
-        verdict = "[green]PASS[/]" if passed else "[bold red]FAIL[/]"
-        error = escape(tensor.note) or f"{tensor.max_relative_error:.1e}"
+        verdict = Text("PASS", "green") if passed else Text("FAIL", "bold red")
+        error = tensor.note or f"{tensor.max_relative_error:.1e}"
         figures = [ratios.get(tensor.name, "")] if report.rounding else []
         figures += [shares.get(tensor.name, "")] if report.bounds else []
-        table.add_row(escape(tensor.name), tensor.kind, error, *figures, verdict)
+        table.add_row(tensor.name, tensor.kind, error, *figures, verdict)
     return table
 
 
@@ -196,9 +196,9 @@ def prove_table(verdicts: Sequence[Verdict]) -> Table:
     for column in ("bug", "caught by", "located at", "diagnosis"):
         table.add_column(column)
     for verdict in verdicts:
-        by = ", ".join(verdict.caught_by) or "[bold red]no check[/]"
+        by = ", ".join(verdict.caught_by) or Text("no check", "bold red")
         place = verdict.culprit.place if verdict.culprit else "-"
-        located = place if verdict.blamed_right else f"[red]{place}, not {verdict.mutant.place}[/]"
+        located = place if verdict.blamed_right else Text(f"{place}, not {verdict.mutant.place}", "red")
         words = verdict.culprit.diagnosis.split("; ")[0] if verdict.culprit else ""
         table.add_row(verdict.mutant.name, by, located, words)
     return table
@@ -240,9 +240,9 @@ def own_tests_table(found: Sequence[Outcome]) -> Table:
     for column in ("bug", "place", "", "failed tests"):
         table.add_column(column)
     for outcome in found:
-        verdict = "[green]caught[/]" if outcome.caught else "[bold red]missed[/]"
-        failed = escape(", ".join(outcome.failed))
-        table.add_row(escape(outcome.mutant.name), outcome.mutant.place, verdict, failed)
+        verdict = Text("caught", "green") if outcome.caught else Text("missed", "bold red")
+        failed = ", ".join(outcome.failed)
+        table.add_row(outcome.mutant.name, outcome.mutant.place, verdict, failed)
     return table
 
 

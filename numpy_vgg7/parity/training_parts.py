@@ -66,6 +66,31 @@ def order_faults() -> Iterator[str]:
         yield "parts of an epoch are in order"
 
 
+def weighted_faults() -> Iterator[str]:
+    """With sample weights, an epoch has as many images, each by its share rounded up or down."""
+    count, epochs = 23, 400
+    weights = np.random.default_rng(4).uniform(0, 3, count)
+    weights[[2, 11]] = 0
+    data = replace(images_of(count, 1), labels=np.arange(count), weights=weights)
+    drawn = [[labels for _, labels in batches.draw(data, PLAIN, epoch, "float64")] for epoch in range(epochs)]
+    if any([len(labels) for labels in epoch] != [5, 5, 5, 5, 3] for epoch in drawn):
+        yield "an epoch with sample weights does not have as many images as one without"
+        return
+    orders = np.array([np.concatenate(epoch) for epoch in drawn])
+    times = np.array([np.bincount(order, minlength=count) for order in orders])
+    expected = count * weights / weights.sum()
+    if np.abs(times - expected).max() >= 1:
+        yield "an image is not drawn as often as its sample weight says, rounded up or down"
+    if np.abs(times.mean(axis=0) - expected).max() > 5 * 0.5 / sqrt(epochs):  # five standard deviations
+        yield "the mean of how often an image is drawn is not its sample weight's share"
+    equal_pairs = (times * (times - 1)).sum(axis=1).mean() / (count * (count - 1))
+    if (np.diff(orders, axis=1) == 0).mean() > 1.5 * equal_pairs:
+        yield "the copies of an image follow one another"
+    part = data.take(np.array([4, 0, 7]))
+    if part.weights is None or not np.array_equal(part.weights, weights[[4, 0, 7]]):
+        yield "a part of a data set does not have the sample weights of its images"
+
+
 def drawn_faults() -> Iterator[str]:
     """The training augments: each image, batch, epoch and seed in another way, by the named augmentation."""
     one = images_of(1, 1, size=12).pixels
@@ -265,6 +290,7 @@ def split_faults() -> Iterator[str]:
 
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "batches": order_faults,
+    "batches weighted": weighted_faults,
     "batches augmented": drawn_faults,
     "augmentation": augmentation_faults,
     "augmentation warp": warp_faults,

@@ -2,28 +2,24 @@
 
 import logging
 import struct
-import warnings
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from numpy_vgg7.errors import DataError
 from numpy_vgg7.functional import Array
 from numpy_vgg7.pictures import FORMATS
+from numpy_vgg7.reading import FileKind, quiet
 
-MAX_PIXELS = 2**26  # 67 million, more than most phones take; as RGB, they need 270 MB
+MAX_PIXELS = 50_000_000  # as many as phones take; a WebP image of this size needs 800 MB
+MAX_EXACT = 2**24  # that are not reduced while they are read
 MAX_16_BIT = 65535
 
 # Pillow also logs what it raises, and without a handler, Python prints that.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-
-# What Pillow raises for damaged files and for other formats.
-_UNREADABLE = (
-    UnidentifiedImageError, OSError, SyntaxError, ValueError, MemoryError, TypeError, LookupError,
-    ArithmeticError, EOFError, struct.error, zlib.error, Image.DecompressionBombError,
-)  # fmt: skip
 
 
 def read_grey(path: Path, formats: tuple[str, ...] = tuple(FORMATS), longest: int | None = None) -> Array:
@@ -36,29 +32,40 @@ def read_grey(path: Path, formats: tuple[str, ...] = tuple(FORMATS), longest: in
 
     Raises DataError. The number of pixels is checked before memory is allocated for them.
     """
-    try:
-        # Pillow warns of damaged EXIF blocks and of half as many pixels as it refuses.
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats) as image:
-            _check_size(path, image)
-            if longest:
-                image.draft(image.mode, (longest, longest))  # a JPEG is reduced by its decoder
-            ImageOps.exif_transpose(image, in_place=True)
-            small = _reduced(image, longest)
-            if small.mode == "RGB" and longest:
-                return contrasting_grey(np.asarray(small, dtype=np.float32) / 255)
-            return _grey(small)
-    except _UNREADABLE as error:
-        names = ", ".join("WebP" if name == "WEBP" else name for name in formats)
-        fix = f"convert the image to {formats[0]}"
-        raise DataError(str(path), f"a complete {names} image", f"something else ({error})", fix) from error
+    names = ", ".join("WebP" if name == "WEBP" else name for name in formats)
+    kind = FileKind(f"{names} image", fix=f"convert the image to {formats[0]}")
+    content = kind.read(path)
+    # Pillow warns of damaged EXIF blocks and of half as many pixels as it refuses.
+    with kind.parsing(path), quiet(), Image.open(BytesIO(content), formats=formats) as image:
+        _check_size(path, image, MAX_PIXELS if longest else MAX_EXACT)
+        if image.format == "PNG":
+            _check_png(content)
+        if longest:
+            image.draft(image.mode, (longest, longest))  # a JPEG is reduced by its decoder
+        ImageOps.exif_transpose(image, in_place=True)
+        small = _reduced(image, longest)
+        if small.mode == "RGB" and longest:
+            return contrasting_grey(np.asarray(small, dtype=np.float32) / 255)
+        return _grey(small)
 
 
-def _check_size(path: Path, image: Image.Image) -> None:
+def _check_size(path: Path, image: Image.Image, most: int) -> None:
     """Raise DataError if an image, of which only the header was read, is too large."""
     width, height = image.size
-    if width * height > MAX_PIXELS:
+    if width * height > most:
         fix = "crop or reduce the image"
-        raise DataError(str(path), f"at most {MAX_PIXELS:,} pixels", f"{width}x{height}", fix)
+        raise DataError(str(path), f"at most {most:,} pixels", f"{width}x{height}", fix)
+
+
+def _check_png(content: bytes) -> None:
+    """Raise ValueError where a checksum of a PNG file is wrong: Pillow does not verify those of pixels."""
+    place, name = 8, b""
+    while name != b"IEND":
+        length, name = struct.unpack_from(">I4s", content, place)
+        end = place + 8 + length
+        if zlib.crc32(memoryview(content)[place + 4 : end]) != struct.unpack_from(">I", content, end)[0]:
+            raise ValueError(f"a wrong checksum of {name!r} at byte {place}")
+        place = end + 4
 
 
 def _reduced(image: Image.Image, longest: int | None) -> Image.Image:
@@ -70,6 +77,12 @@ def _reduced(image: Image.Image, longest: int | None) -> Image.Image:
         image = image.convert("RGBA" if transparent else "L" if image.mode == "1" else "RGB")
     factor = -(-max(image.size) // longest) if longest else 1
     return image.reduce((min(factor, image.width), min(factor, image.height))) if factor > 1 else image
+
+
+def reduced_colours(colours: Array, longest: int) -> Array:
+    """Colours (H, W, 3), reduced by a whole factor to `longest` pixels per side."""
+    channels = (Image.fromarray(np.ascontiguousarray(colours[..., k])) for k in range(3))
+    return np.stack([np.asarray(_reduced(channel, longest)) for channel in channels], axis=-1)
 
 
 def _grey(image: Image.Image) -> Array:

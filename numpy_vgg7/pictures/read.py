@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from numpy_vgg7.errors import DataError
-from numpy_vgg7.files import read_npy, require_file
 from numpy_vgg7.functional import Array
 from numpy_vgg7.inputs import PLAIN, Encoding, as_images
-from numpy_vgg7.pictures.decode import contrasting_grey, read_grey
+from numpy_vgg7.pictures.decode import contrasting_grey, read_grey, reduced_colours
 from numpy_vgg7.pictures.prepare import prepare
+from numpy_vgg7.reading import read_npy
 
 LONGEST = 512  # pixels per side: larger pictures are reduced
 SAME_COLOUR = 0.98  # correlation of the channels of one picture; those of different digits have less
@@ -32,13 +32,12 @@ def read_images(path: Path, image_size: int, encoding: Encoding = PLAIN) -> Imag
     `as_images` accepts them, or a colour picture (H, W, 3) or (3, H, W); `encoding` is for it. Raises
     DataError.
     """
-    require_file(path, DataError, "an image or .npy file")
     if path.suffix.lower() != ".npy":
         return _picture(path, read_grey(path, longest=LONGEST), image_size)
     array, notes = read_npy(path), list[str]()
     colours = _colours(array)
     if colours is not None:
-        file = _picture(path, contrasting_grey(colours), image_size)
+        file = _picture(path, contrasting_grey(reduced_colours(colours, LONGEST)), image_size)
         return file._replace(assumed=f"{array.shape} taken as one colour image, {file.assumed}")
     images = array[None] if array.shape == (image_size, image_size) else array
     pixels = as_images(images, image_size, "float32", str(path), encoding, notes.append)

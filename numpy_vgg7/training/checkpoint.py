@@ -13,12 +13,14 @@ from numpy_vgg7.files import write_bytes
 from numpy_vgg7.functional import Arrays
 from numpy_vgg7.inputs import Note
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.reading import FileKind
 from numpy_vgg7.training.loop import Epoch, State
 from numpy_vgg7.weights.safetensors_file import read_safetensors, safetensors_bytes
 
 # What a checkpoint belongs to: the settings of its training by name, and `data`, the SHA-256 of the images.
 Binding = dict[str, Any]
 
+KIND = FileKind("checkpoint of the training in this folder", TrainingError, "start the training again")
 BLANK = "0" * 64  # the place of the checksum in the file that it is of
 
 
@@ -51,7 +53,7 @@ def read(path: Path, model: VGG7, binding: Binding, note: Note) -> State:
     parts: dict[str, Arrays] = {"params": {}, "velocity": {}}
     if any(name.startswith("average/") for name in tensors):
         parts["average"] = {}
-    try:
+    with KIND.parsing(path):
         rows = _verified(path, json.loads(metadata or ""), binding, note)
         history = [Epoch(int(row[0]), *map(float, row[1:])) for row in rows]
         for part, arrays in parts.items():
@@ -61,9 +63,6 @@ def read(path: Path, model: VGG7, binding: Binding, note: Note) -> State:
                     raise ValueError(f"{part}/{name} with another shape or dtype")
                 if not np.isfinite(arrays[name]).all():
                     raise ValueError(f"{part}/{name} not finite")
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        expected = "a checkpoint of the training in this folder"
-        raise TrainingError(str(path), expected, error, "start the training again") from error
     return State(**parts, history=history)
 
 
@@ -75,7 +74,7 @@ def _verified(path: Path, record: Any, binding: Binding, note: Note) -> Any:
             "settings and data, cannot be verified"
         )
         return record
-    content, digest = path.read_bytes(), str(record["sha256"]).encode()
+    content, digest = KIND.read(path), str(record["sha256"]).encode()
     found = _sha256(content.replace(digest, BLANK.encode(), 1))
     if found != digest:
         expected, fix = f"SHA-256 {digest[:12].decode()}...", "it is damaged: start the training again"

@@ -1,12 +1,14 @@
 """The settings of a training, and presets of them."""
 
 import math
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
-from numpy_vgg7.data.augmentation import AUGMENTATIONS
 from numpy_vgg7.errors import ConfigError
-from numpy_vgg7.optim import SCHEDULES, SGD
+from numpy_vgg7.suggestions import instead
+
+if TYPE_CHECKING:
+    from numpy_vgg7.optim import SGD
 
 WHOLE = {"epochs": 1, "batch_size": 1, "seed": 0, "average": 0, "patience": 0}  # the lowest values
 NUMBERS = ("lr_conv", "lr_fc", "momentum", "weight_decay", "label_smoothing")  # at least 0
@@ -44,6 +46,10 @@ class TrainingConfig:
     patience: int = 0
 
     def __post_init__(self) -> None:
+        # Here, since the command line shows the default settings in its help, which must not load NumPy.
+        from numpy_vgg7.data.augmentation import AUGMENTATIONS
+        from numpy_vgg7.optim import SCHEDULES
+
         for name, lowest in WHOLE.items():
             value = getattr(self, name)
             if type(value) is not int or value < lowest:
@@ -59,28 +65,33 @@ class TrainingConfig:
             if type(getattr(self, name)) is not bool:
                 raise ConfigError(name, "true or false", getattr(self, name), "correct it")
         for name, known in (("augmentation", tuple(AUGMENTATIONS)), ("schedule", tuple(SCHEDULES))):
-            if getattr(self, name) not in known:
-                raise ConfigError(name, f"one of {', '.join(known)}", getattr(self, name), "correct it")
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in known:
+                raise ConfigError(name, f"one of {', '.join(known)}", value, instead(str(value), known))
         if self.clip_norm is not None and not (_is_number(self.clip_norm) and self.clip_norm > 0):
             raise ConfigError(
                 "clip_norm", "a finite number > 0", self.clip_norm, "correct it, or leave it out"
             )
         if self.average and self.patience:
-            fix = "leave one out: when a training stops early, its last epochs are not known before"
+            fix = "leave one out: with early stopping, the last epochs are not known in advance"
             raise ConfigError("average and patience", "one of them", "both", fix)
 
     @classmethod
     def preset(cls, name: str = "default", **changes: Any) -> "TrainingConfig":
         """Named settings, with fields changed: `preset("fast", seed=1)`. Raises ConfigError."""
         if name not in PRESETS:
-            raise ConfigError("settings", f"one of {', '.join(PRESETS)}", name, "choose one")
+            raise ConfigError("settings", f"one of {', '.join(PRESETS)}", name, instead(name, PRESETS))
         known = [field.name for field in fields(cls)]
         for key in changes.keys() - set(known):
-            raise ConfigError("settings", f"some of {', '.join(known)}", key, "correct the name")
-        return replace(PRESETS[name], **changes)
+            raise ConfigError(
+                "settings", f"some of {', '.join(known)}", key, instead(key, known, "correct it")
+            )
+        return cls(**(PRESETS[name] | changes))
 
-    def sgd(self) -> SGD:
+    def sgd(self) -> "SGD":
         """The optimizer: SGD with momentum."""
+        from numpy_vgg7.optim import SGD
+
         nesterov = self.nesterov and self.momentum > 0
         return SGD(
             self.lr_conv,
@@ -98,11 +109,11 @@ def _is_number(value: object) -> bool:
 
 
 # `fast` and `best` are for MNIST; the default is for a few thousand small images.
-PRESETS: dict[str, TrainingConfig] = {
-    "default": TrainingConfig(),
-    "fast": TrainingConfig(epochs=2, batch_size=64, lr_conv=0.1, lr_fc=0.1, augment=False),
-    "best": TrainingConfig(
-        epochs=30, batch_size=64, lr_conv=0.1, lr_fc=0.1, augmentation="strong", label_smoothing=0.1,
-        decay_biases=False, average=5,
-    ),
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "fast": {"epochs": 2, "batch_size": 64, "lr_conv": 0.1, "lr_fc": 0.1, "augment": False},
+    "best": {
+        "epochs": 30, "batch_size": 64, "lr_conv": 0.1, "lr_fc": 0.1, "augmentation": "strong",
+        "label_smoothing": 0.1, "decay_biases": False, "average": 5,
+    },
 }  # fmt: skip

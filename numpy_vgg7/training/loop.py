@@ -14,6 +14,7 @@ from numpy_vgg7.data import Dataset, Splits
 from numpy_vgg7.engine.executor import Result
 from numpy_vgg7.errors import TrainingError
 from numpy_vgg7.functional import Array, Arrays, Labels, cross_entropy
+from numpy_vgg7.limits import require_memory
 from numpy_vgg7.model import INFERENCE_BATCH, VGG7
 from numpy_vgg7.optim import SCHEDULES
 from numpy_vgg7.training import batches
@@ -129,6 +130,10 @@ def train(
     same bytes as an uninterrupted one. The validation set may be empty. Raises TrainingError if the loss is
     no longer finite.
     """
+    batch = min(config.batch_size, len(splits.train))
+    values = 3 * model.config.parameter_count() + 2 * batch * model.config.values_per_image()
+    fix = "use a smaller batch_size, or a smaller network"
+    require_memory(f"training with batches of {batch:,}", values * np.dtype(model.dtype).itemsize, fix)
     while not state.is_over(config):
         model.params = state.params
         epoch = len(state.history)
@@ -198,8 +203,8 @@ def nothing_learned(history: Sequence[Epoch], labels: Labels, config: TrainingCo
     """A line on a training that has not learned."""
     chance = chance_loss(labels, config.label_smoothing)
     return (
-        f"nothing was learned: the training loss ended at {history[-1].train_loss:.4g}, and guessing by the "
-        f"frequency of the labels gives {chance:.4g}; try other learning rates or more epochs"
+        f"nothing was learned: the training loss ended at {history[-1].train_loss:.4g}, no better than "
+        f"guessing by label frequency ({chance:.4g}); try other learning rates or more epochs"
     )
 
 

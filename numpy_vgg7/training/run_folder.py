@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_vgg7.config import VGG7Config
+from numpy_vgg7.config import DTYPES, VGG7Config
 from numpy_vgg7.data import Dataset, Splits, load, split
 from numpy_vgg7.environment import environment
 from numpy_vgg7.errors import ConfigError, OutputError, TrainingError, WeightsError
@@ -20,6 +20,8 @@ from numpy_vgg7.files import make_folder, move, write_text
 from numpy_vgg7.inputs import PLAIN, Encoding, Note, warn
 from numpy_vgg7.locks import lock
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.reading import LONGEST_TEXT, FileKind
+from numpy_vgg7.suggestions import instead
 from numpy_vgg7.temporary import new_folder
 from numpy_vgg7.training import checkpoint
 from numpy_vgg7.training.checkpoint import Binding, fingerprint
@@ -48,6 +50,8 @@ class RunConfig:
     limit: int | None = None
 
     def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ConfigError("dtype", " or ".join(DTYPES), self.dtype, instead(str(self.dtype), DTYPES))
         if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
             raise ConfigError("limit", "a whole number >= 1", self.limit, "correct it")
 
@@ -77,14 +81,18 @@ class RunConfig:
     def from_json(cls, text: bytes) -> "RunConfig":
         """Read the output of `to_json`. Raises ValueError, KeyError, TypeError or ConfigError."""
         record: dict[str, Any] = json.loads(text)
-        model, training = json.dumps(record.pop("model")), dict(record.pop("recipe"))
+        model, training = json.dumps(record.pop("model")), record.pop("recipe")
         if "motion" in training:  # absent in the oldest runs
-            training["augmentation"] = training.pop("motion")
+            training = training | {"augmentation": training["motion"]}
+            del training["motion"]
         encoding = Encoding(**record.pop("encoding", {}))
         where = {key: record.pop(key, None) for key in ("data_dir", "test_data")}  # absent in older runs
         limit = record.pop("limit", None)
-        if not all(isinstance(value, str) for value in (*record.values(), *filter(None, where.values()))):
-            raise ValueError("preset, data and dtype are not all strings")
+        for name, value in (
+            record | {name: text for name, text in where.items() if text is not None}
+        ).items():
+            if not isinstance(value, str) or "\0" in value:
+                raise ConfigError(name, "a text", repr(value), "correct it")
         config, training_config = VGG7Config.from_json(model), TrainingConfig(**training)
         return cls(model=config, training=training_config, encoding=encoding, limit=limit, **record, **where)
 
@@ -105,7 +113,7 @@ class FolderExistsError(OutputError):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """config.json, env.json, metrics.csv, last and best .safetensors, checkpoint/ and plots/."""
+    """config.json, env.json, metrics.csv, last and best .safetensors, checkpoint/, plots/ and report.html."""
 
     path: Path
 
@@ -138,7 +146,7 @@ class RunFolder:
         except OSError as error:
             taken = os.path.lexists(self.path)
             found = "a folder or file of that name" if taken else (error.strerror or "").lower()
-            fix = f"choose another --out, or continue with --resume {self.path}"
+            fix = "choose another --out" + (f", or continue with --resume {self.path}" if taken else "")
             kind = FolderExistsError if taken else OutputError
             raise kind(str(self.path), "a new folder", found, fix) from error
 
@@ -209,10 +217,12 @@ class RunFolder:
 
 def read_config(path: Path, fix: str) -> RunConfig:
     """Read a config.json. Raises TrainingError with this remedy if it is missing or invalid."""
+    kind = FileKind("config.json of a run folder", TrainingError, fix, LONGEST_TEXT)
     try:
-        return RunConfig.from_json(path.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise TrainingError(str(path), "the config.json of a run folder", error, fix) from error
+        with kind.parsing(path):
+            return RunConfig.from_json(kind.read(path))
+    except ConfigError as error:
+        raise kind.damaged(path, error) from error
 
 
 def create_folder(config: RunConfig, path: Path | None = None) -> RunFolder:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from numpy_vgg7.errors import WeightsError
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.reading import FileKind
 from numpy_vgg7.weights.keras_files import read_h5, read_keras
 from numpy_vgg7.weights.npz import read_npz, write_npz
 from numpy_vgg7.weights.onnx.file import read_onnx, write_onnx
@@ -21,6 +22,7 @@ from numpy_vgg7.weights.tensors import Tensors
 __all__ = ["WRITERS", "by_suffix", "load", "read_safetensors", "reader", "save", "write_safetensors"]
 
 Format = TypeVar("Format")
+WEIGHTS = FileKind("weights file", WeightsError)
 Reader = Callable[[Path], tuple[Any, str | None]]
 Writer = Callable[[Path, Tensors, str], None]
 READERS: dict[str, Reader] = {

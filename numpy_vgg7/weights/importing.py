@@ -8,6 +8,7 @@ import numpy as np
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import ConfigError, WeightsError
 from numpy_vgg7.model import VGG7
+from numpy_vgg7.suggestions import instead
 from numpy_vgg7.weights.chain import Described
 from numpy_vgg7.weights.features import require_vgg7
 from numpy_vgg7.weights.formats import reader
@@ -42,7 +43,7 @@ class Origin:
         ):
             if value not in known:
                 names = ", ".join(filter(None, known))
-                raise ConfigError(name, f"one of {names}", value, "choose one")
+                raise ConfigError(name, f"one of {names}", value, instead(value, filter(None, known)))
         if not np.isfinite(self.mean) or not np.isfinite(self.std) or self.std == 0:
             raise ConfigError(
                 "mean and std", "numbers, std not 0", f"{self.mean}, {self.std}", "correct them"

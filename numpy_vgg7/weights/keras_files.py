@@ -13,40 +13,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numpy_vgg7 import files
 from numpy_vgg7.errors import MissingDependencyError, WeightsError
-from numpy_vgg7.weights.archive import Archive
+from numpy_vgg7.reading import LONGEST_TEXT, Archive, FileKind
 from numpy_vgg7.weights.chain import Described
 from numpy_vgg7.weights.keras_layers import read_layers
-from numpy_vgg7.weights.tensors import Tensors, damaged
+from numpy_vgg7.weights.tensors import Tensors
 
 EXPECTED = "file of Keras 3"
 FIX = "save it in Keras 3: model.save('FILE.keras'), or model.save_weights('FILE.weights.h5')"
 _KEYS = ("kernel", "bias")
 _MOST_LAYERS = 1000
-_LONGEST_CONFIG = 1 << 20  # bytes; as objects they take many times as much
-
-# What damaged files raise in h5py, and in the reading of a configuration.
-_ERRORS = (
-    OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, OverflowError,
-    RecursionError, MemoryError,
-)  # fmt: skip
+KERAS = FileKind(EXPECTED, WeightsError)
 
 
 def read_keras(path: Path) -> tuple[Described, None]:
     """The network in a .keras file. Raises WeightsError, or MissingDependencyError without h5py."""
-    files.require_file(path, WeightsError)
-    archive = Archive(path, EXPECTED)
+    archive = Archive(path, KERAS)
     for name in ("config.json", "model.weights.h5"):
         if name not in archive.entries:
             raise WeightsError(str(path), f"a {EXPECTED}", f"an archive without {name}", FIX)
-    if archive.entries["config.json"].file_size > _LONGEST_CONFIG:
-        raise damaged(path, EXPECTED, f"a config.json of {archive.entries['config.json'].file_size:,} bytes")
+    if archive.entries["config.json"].file_size > LONGEST_TEXT:
+        raise KERAS.damaged(path, f"a config.json of {archive.entries['config.json'].file_size:,} bytes")
     weights = dict(_layers(archive.read("model.weights.h5"), path))
-    try:
+    with KERAS.parsing(path):
         return read_layers(json.loads(archive.read("config.json")), weights, str(path)), None
-    except _ERRORS as error:
-        raise damaged(path, EXPECTED, f"{type(error).__name__}: {error}") from error
 
 
 def read_h5(path: Path) -> tuple[Tensors, None]:
@@ -54,8 +44,7 @@ def read_h5(path: Path) -> tuple[Tensors, None]:
 
     Raises WeightsError, or MissingDependencyError without h5py.
     """
-    files.require_file(path, WeightsError)
-    layers = _layers(path.read_bytes(), path)
+    layers = _layers(KERAS.read(path), path)
     named = {f"{name}/{_key(i)}": array for name, arrays in layers for i, array in enumerate(arrays)}
     if not named:
         raise WeightsError(str(path), f"a {EXPECTED}", "HDF5 without layers", FIX)
@@ -75,19 +64,16 @@ def _layers(content: bytes, path: Path) -> Iterator[tuple[str, list[NDArray[Any]
             raise
         fix = "install it: pip install 'numpy-vgg7[keras]'"
         raise MissingDependencyError(str(path), "h5py", "no package h5py", fix) from error
-    try:
-        with h5py.File(io.BytesIO(content), "r") as file:
-            group = _member(file, "layers") if "layers" in file else {}
-            if len(group) > _MOST_LAYERS:
-                raise ValueError(f"{len(group)} layers")
-            for name in group:
-                layer = _member(group, name)
-                stored = _member(layer, "vars") if "vars" in layer else {}
-                arrays = [_array(_member(stored, str(i)), len(content)) for i in range(len(stored))]
-                if arrays:
-                    yield name, arrays
-    except _ERRORS as error:
-        raise damaged(path, EXPECTED, f"{type(error).__name__}: {error}") from error
+    with KERAS.parsing(path), h5py.File(io.BytesIO(content), "r") as file:
+        group = _member(file, "layers") if "layers" in file else {}
+        if len(group) > _MOST_LAYERS:
+            raise ValueError(f"{len(group)} layers")
+        for name in group:
+            layer = _member(group, name)
+            stored = _member(layer, "vars") if "vars" in layer else {}
+            arrays = [_array(_member(stored, str(i)), len(content)) for i in range(len(stored))]
+            if arrays:
+                yield name, arrays
 
 
 def _member(group: Any, name: str) -> Any:

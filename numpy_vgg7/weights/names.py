@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from numpy_vgg7.errors import WeightsError
+from numpy_vgg7.suggestions import instead
 from numpy_vgg7.weights.state_dict import NUMBERED, layer_and_key
 from numpy_vgg7.weights.tensors import Tensors
 
@@ -66,7 +67,9 @@ def _mapped(tensors: Tensors, prefix: str, maps: Sequence[str], source: str) -> 
         chosen = [name for name in tensors if name == old or name.startswith(f"{old}.")]
         if not (equals and new and chosen):
             expected = "OLD=NEW, where OLD is a layer or a tensor of the file"
-            raise WeightsError(f"--map {pair}", expected, "no such name", f"choose from {_list(tensors)}")
+            names = [*dict.fromkeys(name.rpartition(".")[0] for name in tensors), *tensors]
+            fix = instead(old, names, f"choose from {_list(tensors)}")
+            raise WeightsError(f"--map {pair}", expected, "no such name", fix)
         renamed = {name: new + name.removeprefix(old) for name in chosen}
         tensors = {renamed.get(name, name): tensor for name, tensor in tensors.items()}
         if len(set(tensors)) < len(tensors):

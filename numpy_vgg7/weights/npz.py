@@ -1,51 +1,21 @@
 """Weights as npz files: a zip archive with one npy file per array."""
 
 import io
-from math import prod
 from pathlib import Path
-from tokenize import TokenError
-from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
-from numpy.typing import NDArray
 
-from numpy_vgg7 import files
+from numpy_vgg7 import files, reading
 from numpy_vgg7.errors import WeightsError
-from numpy_vgg7.weights.archive import Archive
 from numpy_vgg7.weights.record import KEY
-from numpy_vgg7.weights.tensors import Tensors, damaged, plain
-
-# What a damaged header raises: it is a Python literal.
-_HEADER_ERRORS = (
-    ValueError, TypeError, KeyError, SyntaxError, OverflowError, RecursionError, MemoryError, TokenError,
-)  # fmt: skip
+from numpy_vgg7.weights.tensors import Tensors, plain
 
 
 def read_npz(path: Path) -> tuple[Tensors, str | None]:
     """Arrays and metadata of an npz file; pickled objects are refused. Raises WeightsError."""
-    files.require_file(path, WeightsError)
-    archive = Archive(path, "npz file of plain numeric arrays")
-    tensors = {name.removesuffix(".npy"): _array(archive, name) for name in archive.entries}
+    tensors: Tensors = reading.read_npz(path, WeightsError, reading.COPY)
     metadata = tensors.pop(KEY, None)
     return tensors, None if metadata is None else str(metadata)
-
-
-def _array(archive: Archive, name: str) -> NDArray[Any]:
-    content = archive.read(name)
-    stream = io.BytesIO(content)
-    try:
-        version = npy.read_magic(stream)
-        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = header(stream)
-        if dtype.hasobject:
-            raise ValueError("objects, which are never loaded: allow_pickle is off")
-        if prod(shape) * dtype.itemsize != len(content) - stream.tell():
-            raise ValueError(f"shape {shape} does not fit its {len(content):,} bytes")
-        flat = np.frombuffer(content, dtype, offset=stream.tell())
-        return flat.reshape(shape, order="F" if fortran else "C")
-    except _HEADER_ERRORS as error:
-        raise damaged(archive.path, "npz file of plain numeric arrays", f"{name}: {error}") from error
 
 
 def write_npz(path: Path, tensors: Tensors, metadata: str) -> None:

@@ -25,12 +25,6 @@ STORAGES: dict[str, np.dtype[Any]] = {
     "BoolStorage": np.dtype("?"),
 }  # fmt: skip
 
-# What reading a damaged pickle may raise.
-PICKLE_ERRORS = (
-    pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError,
-    OverflowError, RecursionError, MemoryError, struct.error,
-)  # fmt: skip
-
 ReadStorage = Callable[[str, "Storage"], NDArray[Any]]
 
 

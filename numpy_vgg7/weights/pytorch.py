@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numpy_vgg7 import files
 from numpy_vgg7.errors import WeightsError
-from numpy_vgg7.weights.archive import Archive
-from numpy_vgg7.weights.pickles import PICKLE_ERRORS, Reader, Storage
-from numpy_vgg7.weights.tensors import damaged
+from numpy_vgg7.reading import Archive, FileKind
+from numpy_vgg7.weights.pickles import Reader, Storage
 
 SAVED = "a state_dict saved by torch.save"
 FIX = "save the state dict: torch.save(model.state_dict(), FILE)"
 
+ZIP = FileKind("PyTorch file", WeightsError)
+PICKLE = FileKind("state_dict saved by torch.save", WeightsError, FIX)
 _OLD_FORMAT = 0x1950A86A20F9469CFC6C
 
 
@@ -25,25 +25,21 @@ def read_pt(path: Path) -> tuple[Any, None]:
 
     Nothing in the file is executed. Raises WeightsError.
     """
-    files.require_file(path, WeightsError)
-    with path.open("rb") as file:
+    with PICKLE.opened(path) as file:
         start = file.read(2)
-    try:
+    with PICKLE.parsing(path):
         return (_read_zip(path) if start == b"PK" else _read_pickles(path)), None
-    except PICKLE_ERRORS as error:
-        found = f"something else ({type(error).__name__}: {error})"
-        raise WeightsError(str(path), SAVED, found, FIX) from error
 
 
 def _read_zip(path: Path) -> Any:
-    archive = Archive(path, "PyTorch file")
+    archive = Archive(path, ZIP)
     pickles = [name for name in archive.entries if name.endswith("/data.pkl")]
     folder = pickles[0].removesuffix("data.pkl") if pickles else ""
     if f"{folder}constants.pkl" in archive.entries:
         fix = "save its state dict: torch.save(torch.jit.load(FILE).state_dict(), OTHER_FILE)"
         raise WeightsError(str(path), SAVED, "a TorchScript program, which is never executed", fix)
     if len(pickles) != 1:
-        raise damaged(path, "PyTorch file", f"{len(pickles)} entries named data.pkl")
+        raise ZIP.damaged(path, f"{len(pickles)} entries named data.pkl")
     order = f"{folder}byteorder"
     big = order in archive.entries and archive.read(order) == b"big"
 
@@ -59,7 +55,7 @@ def _read_zip(path: Path) -> Any:
 
 def _read_pickles(path: Path) -> Any:
     """A pickle, or the format before PyTorch 1.6: five of them, then each storage after its length."""
-    content = path.read_bytes()
+    content = PICKLE.read(path)
     view = memoryview(content)
     stream = io.BytesIO(content)
     storages: dict[str, tuple[int, int]] = {}
@@ -67,7 +63,7 @@ def _read_pickles(path: Path) -> Any:
     def read(key: str, storage: Storage) -> NDArray[Any]:
         if key not in storages or storages[key][1] != storage.count:
             found = f"a storage of {storages.get(key, (0, 0))[1]} numbers, not {storage.count}"
-            raise damaged(path, "PyTorch file", found)
+            raise ZIP.damaged(path, found)
         start = storages[key][0]
         end = start + storage.count * storage.dtype.itemsize
         return _numbers(view[start:end], storage, big, path)
@@ -105,5 +101,5 @@ class _Sized(Reader):
 def _numbers(content: bytes | memoryview, storage: Storage, big: bool, path: Path) -> NDArray[Any]:
     if len(content) != storage.count * storage.dtype.itemsize:
         found = f"{len(content):,} bytes for {storage.count:,} numbers of storage {storage.key}"
-        raise damaged(path, "PyTorch file", found)
+        raise ZIP.damaged(path, found)
     return np.frombuffer(content, storage.dtype.newbyteorder(">") if big else storage.dtype)

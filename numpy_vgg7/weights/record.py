@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from numpy_vgg7.config import DTYPES, VGG7Config
 from numpy_vgg7.errors import ConfigError, WeightsError
 from numpy_vgg7.functional import Array, Arrays
+from numpy_vgg7.limits import size as readable
 from numpy_vgg7.network import forward, parameter_shapes
 from numpy_vgg7.weights.tensors import dtype_name, plain
 
 FORMAT_VERSION = 1
+PROBE_MEMORY = 2**29  # bytes: small files must not take much more
 KEY = "numpy_vgg7"  # the only metadata key: safetensors writes several in varying order
 PROBE_TOLERANCE = 1e-9  # relative to the largest logit; float64 on another machine differs by about 1e-14
 
@@ -23,7 +25,7 @@ def check_tensors(tensors: dict[str, NDArray[Any]], config: VGG7Config, source: 
     """Raise WeightsError, with the name of the tensor, unless `tensors` are valid parameters of `config`."""
     if not isinstance(config, VGG7Config):
         found = type(config).__name__
-        raise WeightsError(f"{source}: configuration", "a VGG7Config", found, "make one, or take a preset")
+        raise WeightsError(f"{source}: configuration", "a VGG7Config", found, "create one, or use a preset")
     if not isinstance(tensors, Mapping):
         raise WeightsError(
             source, "a dictionary of arrays", type(tensors).__name__, "give names to the arrays"
@@ -71,6 +73,11 @@ def probe_logits(config: VGG7Config, params: Arrays) -> Array:
     transposed; the logits do. The images are given by a formula, so they never change.
     """
     size = config.image_size
+    columns = 9 * max(1, *(c // g for c, g in zip(config.channels, config.groups, strict=True))) * size**2
+    needed = 2 * 8 * (config.values_per_image() + columns)
+    if needed > max(PROBE_MEMORY, 64 * sum(parameter.nbytes for parameter in params.values())):
+        expected, fix = "layers that fit its parameters", "use smaller images, or fewer channels"
+        raise WeightsError("probe of the network", expected, f"{readable(needed)} for two images", fix)
     pixels = np.arange(2 * size * size, dtype=np.float64).reshape(2, 1, size, size)
     wide: Arrays = {name: parameter.astype(np.float64) for name, parameter in params.items()}
     return forward(config.layers(), wide, (pixels * 0.6180339887498949) % 1.0)[-1].out
@@ -97,7 +104,7 @@ def verify(text: str, tensors: dict[str, NDArray[Any]], source: str) -> VGG7Conf
         record = json.loads(text)
         version, config_record = record["format_version"], record["config"]
         sums, probe = dict(record["sha256"]), np.array(record["probe_logits"], dtype=np.float64)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except Exception as error:  # as many kinds as there are kinds of damage
         expected = "numpy-vgg7 metadata"
         raise WeightsError(
             f"{source}: {KEY}", expected, f"something else ({error!r})", "export it again"

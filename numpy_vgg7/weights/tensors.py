@@ -1,13 +1,10 @@
 """The tensors of a weights file as they are read, and the number formats that are widened."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from numpy_vgg7.errors import WeightsError
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -45,9 +42,3 @@ def _widened(tensor: NDArray[Any]) -> NDArray[Any]:
 def plain(tensor: NDArray[Any]) -> NDArray[Any]:
     """The same numbers in C order and native byte order; a copy only where they are not."""
     return np.asarray(tensor, dtype=tensor.dtype.newbyteorder("="), order="C")
-
-
-def damaged(path: Path, expected: str, found: object) -> WeightsError:
-    """The error of a file that cannot be read."""
-    fix = "check that it was copied completely and is not of another format"
-    return WeightsError(str(path), f"a complete {expected}", f"something else ({found})", fix)

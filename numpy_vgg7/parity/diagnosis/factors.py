@@ -30,7 +30,7 @@ def _classes(c: Context) -> float:
 SIGN: Reason = ("the sign is flipped", lambda c: -1.0)
 OF_PARAMETERS: list[Reason] = [
     SIGN,
-    ("the factor 1/N stands twice: a mean over the batch instead of the sum", lambda c: 1 / _n(c)),
+    ("the factor 1/N is applied twice: a mean over the batch instead of the sum", lambda c: 1 / _n(c)),
     ("it is multiplied by the batch size N", _n),
 ]
 OF_CONV: list[Reason] = [
@@ -42,7 +42,7 @@ OF_D_X: list[Reason] = [SIGN, ("it is divided by the batch size N", lambda c: 1 
 OF_WINDOW: list[Reason] = [
     SIGN,
     ("it is divided by 2, the side of a window, instead of 4", lambda c: 2.0),
-    ("the factor 1/4 of the average pool stands twice", lambda c: 0.25),
+    ("the factor 1/4 of the average pool is applied twice", lambda c: 0.25),
     ("it is divided by 9 instead of 4", lambda c: 4 / 9),
 ]
 
@@ -79,7 +79,7 @@ REASONS: dict[tuple[str, str], list[Reason]] = {
     ],
     ("loss", "loss"): [
         ("the factor 1/N is missing: a sum over the batch instead of the mean", _n),
-        ("the factor 1/N stands twice", lambda c: 1 / _n(c)),
+        ("the factor 1/N is applied twice", lambda c: 1 / _n(c)),
         ("it is divided by the number of classes K as well", lambda c: 1 / _classes(c)),
         (
             "it is divided by the number of classes K instead of the batch size N",
@@ -95,7 +95,7 @@ REASONS: dict[tuple[str, str], list[Reason]] = {
         ("reversed: y - p instead of p - y", lambda c: -1.0),
         ("reversed: y - p instead of p - y, and the factor 1/N is missing", lambda c: -_n(c)),
         ("the factor 1/N is missing: a sum over the batch instead of the mean", _n),
-        ("the factor 1/N stands twice", lambda c: 1 / _n(c)),
+        ("the factor 1/N is applied twice", lambda c: 1 / _n(c)),
         ("it is divided by the number of classes K as well: by N*K", lambda c: 1 / _classes(c)),
         (
             "it is divided by the number of classes K instead of the batch size N",

@@ -200,5 +200,5 @@ def decayed(found: Wrong, context: Context) -> str:
 NORMS: list[tuple[str, Callable[[Array], Array]]] = [
     ("1/2 * {decay} times the sum of squares", lambda p: p * p / 2),
     ("{decay} times the sum of squares", lambda p: p * p),
-    ("{decay} times the sum of sizes (L1)", np.abs),
+    ("{decay} times the sum of absolute values (L1)", np.abs),
 ]

@@ -43,7 +43,7 @@ IMAGES: list[tuple[str, Callable[[Array], Array]]] = [
     ("the images are not scaled, and inverted: 255 - x", lambda x: 255 - 255 * x),
     ("the images are inverted from 255 though scaled to 0..1: 255 - x", lambda x: 255 - x),
     ("the images are rounded to whole multiples of 1/255", lambda x: np.round(255 * x) / 255),
-    ("the images are cut off to whole multiples of 1/255", lambda x: np.floor(255 * x) / 255),
+    ("the images are truncated to whole multiples of 1/255", lambda x: np.floor(255 * x) / 255),
     ("the images went through float32", lambda x: x.astype("float32").astype("float64")),
     ("the images went through float16", lambda x: x.astype("float16").astype("float64")),
     ("the images went through integers: all that is below 1 is 0", np.floor),

@@ -46,7 +46,7 @@ def _masks(wrong: Array, context: Context) -> Iterator[tuple[str, Array]]:
     if context.labels is not None and wrong.ndim == 2:
         at = np.arange(wrong.shape[1]) == context.labels[:, None]
         yield "at the label of each image", at
-        yield "at the other classes than the label", ~at
+        yield "at classes other than the label", ~at
     if wrong.ndim == 4 and wrong.shape[2] > 3:
         border = np.ones(wrong.shape, dtype=bool)
         border[:, :, 1:-1, 1:-1] = False

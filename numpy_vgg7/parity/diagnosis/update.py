@@ -65,7 +65,7 @@ def _reasons(factor: float, found: Wrong, context: Context) -> Iterator[str]:
         *((f"1 + {m:g}, as with Nesterov's momentum of {m:g} in its first step", 1 + m) for m in MOMENTA),
     ]
     if own:
-        known += [("the learning rate is missing", 1 / own), ("the learning rate stands twice", own)]
+        known += [("the learning rate is missing", 1 / own), ("the learning rate is applied twice", own)]
         known += [(f"the learning rate is {rate:g}, that of the other layers", rate / own) for rate in others]
         known += [("the learning rate is missing and the gradient added", -1 / own)]
     for words, value in known:

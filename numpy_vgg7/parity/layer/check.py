@@ -14,6 +14,7 @@ from numpy_vgg7.parity.layer.report import Finding, LayerReport
 from numpy_vgg7.parity.layer.trials import LIKES, Trial, out_shape, trial_of, trials
 from numpy_vgg7.parity.layer.truth import OwnDerivative, definition, own_derivative, own_gradient, tolerances
 from numpy_vgg7.parity.layer.words import Evidence, description, explanations, matching
+from numpy_vgg7.suggestions import instead
 
 MOST_ELEMENTS = 300  # up to which the derivative of an unknown layer is computed element by element
 
@@ -72,7 +73,8 @@ def check_layer(
 def _given(like: str | None, x: Any, params: Mapping[str, Any]) -> tuple[Trial, np.dtype]:
     """The arguments as arrays of float64 or integers, and the dtype that the layer computes in."""
     if like is not None and like not in LIKES:
-        raise LayerError("check_layer, like", f"None or one of {', '.join(LIKES)}", repr(like), "choose one")
+        expected = f"None or one of {', '.join(LIKES)}"
+        raise LayerError("check_layer, like", expected, repr(like), instead(like, LIKES))
     arrays: Arrays = {name: np.asarray(array) for name, array in {"x": x, **params}.items()}
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub" or not array.size or not np.isfinite(array).all():

@@ -145,13 +145,13 @@ _REASONS: dict[tuple[str, str], list[tuple[str, Callable[[Trial], float]]]] = {
     ("avg_pool2d", "out"): [
         ("the sum of each window instead of its mean: the factor 1/4 is missing", lambda t: 4.0),
         ("divided by 2 instead of 4: by the side of a window instead of its area", lambda t: 2.0),
-        ("the factor 1/4 stands twice", lambda t: 0.25),
+        ("the factor 1/4 is applied twice", lambda t: 0.25),
         ("divided by 9 instead of 4", lambda t: 4 / 9),
     ],
     ("avg_pool2d", "x"): [
         ("the factor 1/4 is missing: each element is 4 times what it should be", lambda t: 4.0),
         ("divided by 2 instead of 4: by the side of a window instead of its area", lambda t: 2.0),
-        ("the factor 1/4 stands twice", lambda t: 0.25),
+        ("the factor 1/4 is applied twice", lambda t: 0.25),
         ("divided by 9 instead of 4", lambda t: 4 / 9),
         ("divided by H*W of the input instead of by 4", lambda t: 4 / _pixels(t)),
         ("divided by H*W of the output instead of by 4", lambda t: 16 / _pixels(t)),

@@ -87,7 +87,7 @@ def trial_of(like: str | None, x: Array, params: Arrays) -> Trial:
     trial = Trial(like, x, params, roles)
     wrong = _complaint(trial)
     if wrong:
-        raise LayerError(f"check_layer, like {like}", wrong, trial.title, "pass arrays of such shapes")
+        raise LayerError(f"check_layer, like {like}", wrong, trial.title, "pass arrays with these shapes")
     if like == "linear":
         weight = params[roles["weight"]]
         trial = replace(trial, in_out=weight.shape[1] != x.shape[1])

@@ -123,7 +123,7 @@ PLACES: list[tuple[str, Callable[[Evidence], Array | bool]]] = [
     ("where |x| is at least 7", lambda e: _pointwise(e) and (np.abs(e.trial.x) >= 7)),
     ("where |x| is 1000", lambda e: _pointwise(e) and (np.abs(e.trial.x) == 1000)),
     ("at the label of each row", lambda e: _of_loss(e) and (e.trial.one_hot == 1)),
-    ("at the other classes than the label", lambda e: _of_loss(e) and (e.trial.one_hot == 0)),
+    ("at classes other than the label", lambda e: _of_loss(e) and (e.trial.one_hot == 0)),
     ("in the first row of the image", lambda e: _line(e, 2, 0)),
     ("in the last row of the image", lambda e: _line(e, 2, -1)),
     ("in the first column of the image", lambda e: _line(e, 3, 0)),

@@ -6,8 +6,10 @@ from numpy_vgg7.parity.mutants.forward import FORWARD
 from numpy_vgg7.parity.mutants.interchange import INTERCHANGE
 from numpy_vgg7.parity.mutants.mutant import Mutant, Replacement
 from numpy_vgg7.parity.mutants.running import RUNNING
+from numpy_vgg7.parity.mutants.training import TRAINING
 from numpy_vgg7.parity.mutants.update import UPDATE
 
-CATALOGUE: tuple[Mutant, ...] = (*FORWARD, *BACKWARD, *ENGINE, *RUNNING, *UPDATE, *INTERCHANGE)
+NETWORK: tuple[Mutant, ...] = (*FORWARD, *BACKWARD, *ENGINE, *RUNNING, *UPDATE, *INTERCHANGE)
+CATALOGUE: tuple[Mutant, ...] = (*NETWORK, *TRAINING)
 
-__all__ = ["CATALOGUE", "Mutant", "Replacement"]
+__all__ = ["CATALOGUE", "NETWORK", "TRAINING", "Mutant", "Replacement"]

@@ -9,17 +9,16 @@ from typing import Any
 from numpy_vgg7 import files
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import ConfigError, MissingDependencyError, OutputError, WeightsError
-from numpy_vgg7.weights.archive import SPARE
+from numpy_vgg7.reading import FileKind, most_bytes
 from numpy_vgg7.weights.chain import Described
 from numpy_vgg7.weights.onnx.export import onnx_model
 from numpy_vgg7.weights.onnx.graph import read_graph
 from numpy_vgg7.weights.record import KEY
-from numpy_vgg7.weights.tensors import Tensors, damaged
-
-# What damaged messages, and operators with wrong inputs, raise.
-_ERRORS = (ValueError, TypeError, KeyError, IndexError, OverflowError)
+from numpy_vgg7.weights.tensors import Tensors
 
 LONGEST = 2**31 - 1  # bytes of a message of Protocol Buffers
+GRAPH = 1 << 26  # bytes that a graph has beside its weights, at most
+ONNX = FileKind("ONNX file", WeightsError, longest=LONGEST)
 
 
 def read_onnx(path: Path) -> tuple[Any, str | None]:
@@ -29,18 +28,15 @@ def read_onnx(path: Path) -> tuple[Any, str | None]:
     damaged, is the graph of another network, or has its weights in another file; MissingDependencyError
     without onnx.
     """
-    files.require_file(path, WeightsError)
-    proto, size = _proto(path), path.stat().st_size
-    if size > LONGEST:
-        raise damaged(path, "ONNX file", f"{size:,} bytes, more than such a file can have")
-    try:
-        model = proto.decode_model(path.read_bytes())
-        found = read_graph(model, str(path), size + SPARE)
-    except (*_ERRORS, proto.ProtobufError) as error:
-        if "external data" in str(error):
+    content = ONNX.read(path)
+    proto = _proto(path)
+    with ONNX.parsing(path):
+        try:
+            model = proto.decode_model(content)
+        except proto.ExternalDataError as error:
             fix = "save it in one file: torch.onnx.export(..., external_data=False), or onnx.save"
             raise WeightsError(str(path), "weights in the file itself", str(error), fix) from error
-        raise damaged(path, "ONNX file", f"{type(error).__name__}: {error}") from error
+        found = read_graph(model, str(path), most_bytes(len(content)))
     metadata = model.metadata.get(KEY)
     return (found, None) if metadata is None else (_verified(found, metadata, path), metadata)
 
@@ -65,7 +61,7 @@ def write_onnx(path: Path, tensors: Tensors, metadata: str) -> None:
     Raises OutputError, or MissingDependencyError without onnx.
     """
     proto, size = _proto(path), sum(tensor.nbytes for tensor in tensors.values())
-    if size + SPARE > LONGEST:
+    if size + GRAPH > LONGEST:
         fix = "export it to .safetensors"
         raise OutputError(str(path), "weights of less than 2 GB, as in any ONNX file", f"{size:,} bytes", fix)
     config = VGG7Config.from_json(json.dumps(json.loads(metadata)["config"]))

@@ -8,7 +8,6 @@ from math import prod
 from typing import Any, TypeVar
 
 import onnx
-from google.protobuf.message import Error as ProtobufError
 from numpy.typing import NDArray
 from onnx import (
     AttributeProto,
@@ -23,15 +22,19 @@ from onnx import (
 from numpy_vgg7.weights.onnx.messages import DTYPES, Array, Attribute, Graph, Model, Node
 from numpy_vgg7.weights.tensors import plain
 
-__all__ = ["ProtobufError", "decode_model", "encode_model"]
+__all__ = ["ExternalDataError", "decode_model", "encode_model"]
 
 MOST = 4096  # elements of a list: a VGG7 has a few dozen, and small ones could fill the memory
 
 Element = TypeVar("Element")
 
 
+class ExternalDataError(ValueError):
+    """The numbers of a tensor are in another file."""
+
+
 def decode_model(content: bytes) -> Model:
-    """Read a file. Raises ProtobufError or ValueError if it is damaged, or has what no VGG7 needs."""
+    """Read a file. Raises ValueError, or what onnx raises, if it is damaged or has what no VGG7 needs."""
     found = onnx.load_model_from_string(content)
     if not found.HasField("graph"):
         raise ValueError("no graph")
@@ -99,7 +102,7 @@ def _tensor(found: TensorProto) -> NDArray[Any]:
     """The numbers of a tensor. Raises ValueError unless they fit its shape."""
     name, dtype = found.name, DTYPES.get(found.data_type)
     if found.external_data or found.data_location:
-        raise ValueError(f"{name}: numbers in another file (external data)")
+        raise ExternalDataError(f"{name}: numbers in another file (external data)")
     if dtype is None or found.HasField("segment"):
         raise ValueError(f"{name}: a tensor of the unknown type {found.data_type}")
     shape = tuple(found.dims[:9])

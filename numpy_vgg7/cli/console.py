@@ -1,0 +1,77 @@
+"""Where the command line prints: nothing in names and files is interpreted, and any encoding will do."""
+
+import errno
+import json
+import os
+import sys
+from contextlib import suppress
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from numpy_vgg7.errors import escaped
+
+
+class Screen(Console):
+    """A console that prints texts as they are, unbroken, with what a terminal acts on escaped."""
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print texts without wrapping them, and tables as wide as the screen."""
+        if all(isinstance(part, str) for part in objects):
+            options.setdefault("soft_wrap", True)
+        super().print(*objects, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every text of Rich passes here."""
+        return super().render_str(escaped(text), **options)
+
+    @property
+    def encoding(self) -> str:
+        """That of the stream, so that Rich draws the lines of tables with characters that it has."""
+        return (getattr(self.file, "encoding", None) or "utf-8").lower()
+
+
+screen = Screen()  # results
+messages = Screen(stderr=True)  # progress and notes, which --quiet silences
+warnings = Screen(stderr=True)  # and errors
+
+
+def print_json(record: dict[str, Any]) -> None:
+    """Print one JSON object on one line. NaN, which JSON does not have, is an error."""
+    print(json.dumps(record, allow_nan=False))
+
+
+def accept_any_text() -> None:
+    """Write characters that the encoding of a stream does not have as escapes, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def flush() -> None:
+    """Write what is still buffered. Raises OSError."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def complain(line: str) -> None:
+    """Print a line of an error on standard error, if that can be written to."""
+    with suppress(OSError):
+        warnings.print(f"numpy-vgg7: {line}")
+
+
+def give_up(error: OSError) -> None:
+    """Say that a stream cannot be written to, unless its reader is gone, and discard what is left for it."""
+    if error.errno != errno.EPIPE:
+        place = error.filename or "standard output"
+        found = os.strerror(error.errno or errno.EIO).lower()
+        complain(f"{place}: expected a place to write to or read from, found {found}; choose another")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with suppress(OSError, ValueError):  # it has no number, as in tests
+                os.dup2(nowhere, stream.fileno())

@@ -1,0 +1,51 @@
+"""How the commands show their help: `-h` too, plain words for types, and options under headings."""
+
+import re
+from typing import Any, ClassVar
+
+from typer.core import TyperCommand, TyperGroup
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+WORDS = {"int": "N", "int range": "N", "float": "X", "float range": "X", "str": "NAME", "path": "PATH"}
+
+
+class Command(TyperCommand):
+    """A command. `headings` maps the options that begin a section of the help to its title."""
+
+    headings: ClassVar[dict[str, str]] = {}
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The parts of the usage line, without braces around what has no alternative."""
+        pieces: list[str] = super().collect_usage_pieces(ctx)
+        return [re.sub(r"^\{([^|]*)\}", r"\1", piece) for piece in pieces]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, then the options."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        title = "Options"
+        for parameter in self.get_params(ctx):
+            name, text = parameter.get_help_record(ctx) or ("", "")
+            if parameter.param_type_name == "argument":
+                name = re.sub(r" <[^<>]*>$", "", name)
+                sections["Arguments"].append((name, text.replace("  [required]", "")))
+            elif name:
+                name = re.sub(r"<([^<>]*)>", lambda kind: WORDS.get(kind[1], kind[0]), name)
+                text = text.replace("x>=", "at least ")
+                title = self.headings.get(parameter.name, title)
+                sections.setdefault(title, []).append((name, text))
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+class Group(TyperGroup):
+    """A group of commands, with the flags of the group itself off by default."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters. A flag without a default would be validated by a package that is slow to import."""
+        parameters: list[Any] = super().get_params(ctx)
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False) and parameter.default is None:
+                parameter.default = False
+        return parameters

@@ -1,0 +1,133 @@
+"""Opening files, and one error type for all that can go wrong in parsing them."""
+
+import errno
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from threading import RLock
+
+from numpy_vgg7.errors import DataError, VGG7Error
+from numpy_vgg7.limits import require_memory
+
+COPY = "check that it was copied completely and is not of another format"
+LONGEST_TEXT = 1 << 20  # bytes of a configuration, or of a program
+
+# Content may be this many times as long as the file, or longer than it by SPARE: images compress to about a
+# tenth, and compressed zeros are allowed in small files.
+EXPANSION, SPARE = 32, 1 << 26
+
+# Opening must not wait for the other end of a pipe, nor translate ends of lines on Windows.
+_FLAGS = os.O_RDONLY
+for _name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT"):
+    _FLAGS |= getattr(os, _name, 0)
+
+_OTHERS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+_warnings = RLock()  # the filters of warnings belong to all threads
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Ignore the warnings of a library about a file, such as one that Python 2 wrote."""
+    with _warnings, warnings.catch_warnings(action="ignore"):
+        yield
+
+
+def most_bytes(file_size: int) -> int:
+    """How many bytes a file may claim to contain when it is expanded."""
+    return max(EXPANSION * file_size, file_size + SPARE)
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """What is expected in a file, and the error that is raised where it is not found.
+
+    name: what it is, for messages, such as "npz file". fix: what to do about a damaged file.
+    longest: the most bytes that such a file has; None is as many as fit the memory.
+    """
+
+    name: str
+    error: type[VGG7Error] = DataError
+    fix: str = COPY
+    longest: int | None = None
+
+    def damaged(self, path: Path, found: object) -> VGG7Error:
+        """The error of a file that is not what it should be."""
+        return self.error(str(path), f"a complete {self.name}", f"something else ({found})", self.fix)
+
+    @contextmanager
+    def parsing(self, path: Path) -> Iterator[None]:
+        """Turn whatever a block raises into the error of a damaged file; errors of this package stay.
+
+        Libraries raise what their authors did not foresee, too, so there is no list of exceptions.
+        """
+        try:
+            yield
+        except (VGG7Error, ImportError):
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            plain = isinstance(error, (ValueError, OSError)) and str(error)
+            raise self.damaged(path, str(error) if plain else f"{name}: {error}".rstrip(": ")) from error
+
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[BufferedReader]:
+        """Open a regular file that is not too long, and turn what is raised in reading into our error."""
+        number = self._open(path)
+        with os.fdopen(number, "rb") as file:
+            length = os.fstat(number).st_size
+            if self.longest is not None and length > self.longest:
+                expected, found = f"at most {self.longest:,} bytes", f"{length:,}"
+                raise self.error(str(path), f"a readable {self.name} of {expected}", found, self.fix)
+            require_memory(str(path), length, "use a machine with more memory", self.error)
+            with self.parsing(path):
+                yield file
+
+    def _open(self, path: Path) -> int:
+        try:
+            _require_regular(os.stat(path).st_mode)  # a device may act when it is opened
+            number = os.open(path, _FLAGS)
+            try:
+                _require_regular(os.fstat(number).st_mode)
+            except BaseException:
+                os.close(number)
+                raise
+        except (OSError, ValueError) as error:  # ValueError: a null character in the name
+            found = _found(path, error)
+            raise self.error(str(path), f"a readable {self.name}", found, "check the path") from error
+        return number
+
+    def read(self, path: Path) -> bytes:
+        """The content of a file."""
+        with self.opened(path) as file:
+            return file.read()
+
+    def text(self, path: Path) -> str:
+        """The content of a UTF-8 file."""
+        with self.parsing(path):
+            return self.read(path).decode("utf-8")
+
+
+def _require_regular(mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise ValueError(_OTHERS.get(stat.S_IFMT(mode), "no regular file"))
+
+
+def _found(path: Path, error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "a link to nothing" if path.is_symlink() else "nothing there"
+    if isinstance(error, OSError):
+        return os.strerror(error.errno or errno.EIO).lower()
+    return str(error)
