@@ -1,6 +1,11 @@
 """python -m numpy_vgg7"""
 
-from numpy_vgg7.cli import main
+import sys
+
+try:
+    from numpy_vgg7.cli import main
+except KeyboardInterrupt:  # before `main` handles it
+    sys.exit(130)
 
 if __name__ == "__main__":
     main()

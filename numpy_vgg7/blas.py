@@ -1,12 +1,16 @@
 """The BLAS that NumPy calls: its kernel and its threads."""
 
 import os
+import time
 from functools import cache
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any
 
-_lock = Lock()
-_users: set[object] = set()
+PATIENCE = 10.0  # seconds that a fork waits for the blocks of other threads
+
+_entrance, _lock = Lock(), Lock()  # to begin a block, both; to end one, the second
+_held: list[Any] = []  # of the two, during a fork
+_users: dict[object, int] = {}  # the blocks, and their threads
 _before: list[int] = []  # the threads of `libraries` before the first user; empty without users
 
 
@@ -21,8 +25,8 @@ class single_threaded:  # noqa: N801 - used like a function
 
     def __enter__(self) -> None:
         try:
-            with _lock:
-                _users.add(self)
+            with _entrance, _lock:
+                _users[self] = get_ident()
                 if not _before:
                     _before[:] = [library.get_num_threads() for library in libraries()]
                     if set(_before) - {1}:
@@ -37,7 +41,7 @@ class single_threaded:  # noqa: N801 - used like a function
     def end(self) -> None:
         """End the block. May be called again: an interrupt can keep Python from ending a block."""
         with _lock:
-            _users.discard(self)
+            _users.pop(self, None)
             if not _users:
                 _give_back()
 
@@ -48,16 +52,40 @@ def _give_back() -> None:
     _before.clear()
 
 
+def _before_fork() -> None:
+    """Wait until no other thread is in a block: in the child, OpenBLAS would keep its locks for ever.
+
+    Not for longer than PATIENCE, since a thread may wait in its block for the new process.
+    """
+    _entrance.acquire()
+    _held.append(_entrance)
+    deadline = time.monotonic() + PATIENCE
+    _lock.acquire()
+    while set(_users.values()) - {get_ident()} and time.monotonic() < deadline:
+        _lock.release()
+        time.sleep(1e-3)
+        _lock.acquire()
+    _held.append(_lock)
+
+
 def _after_fork() -> None:
-    """The other threads do not exist in the new process, and their blocks have ended."""
-    global _lock
-    _lock = Lock()
-    _users.clear()
-    _give_back()
+    while _held:
+        _held.pop().release()
+
+
+def _after_fork_in_child() -> None:
+    """End the blocks of other threads, which do not exist in the new process."""
+    global _entrance, _lock
+    _entrance, _lock = Lock(), Lock()
+    _held.clear()
+    for user in [user for user, thread in _users.items() if thread != get_ident()]:
+        del _users[user]
+    if not _users:
+        _give_back()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
 
 
 def kernel() -> str | None:

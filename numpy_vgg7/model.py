@@ -50,7 +50,7 @@ class VGG7:
 
     A KeyboardInterrupt leaves a model that can be used. One during a training step, as one in `fit`, leaves
     `params` and the velocity between those before and after the step; nothing else changes them. A forked
-    process can use the model at once, with the parameters of the moment, whatever other threads did with it.
+    process can use the model at once, whatever other threads did with it: a fork waits for their batches.
     """
 
     def __init__(self, config: VGG7Config, seed: int = 0, dtype: str = "float32", threads: int = 1) -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -49,6 +50,7 @@ def in_child(work):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("use", [lambda model: model.predict(images()), train], ids=["predicts", "trains"])
 def test_a_process_that_is_forked_while_another_thread_uses_a_model_can_use_it(threads, use, monkeypatch):
+    monkeypatch.setattr(blas, "PATIENCE", 0.1)  # the fork is in the middle of the use
     model, reached, forked = new_model(threads), threading.Event(), threading.Event()
     expected, blas_threads = model.predict(images()), [each.get_num_threads() for each in blas.libraries()]
     forward = kernels.Linear.forward
@@ -79,6 +81,7 @@ def test_a_process_that_is_forked_while_another_thread_uses_a_model_can_use_it(t
 
 @needs_fork
 def test_a_process_that_is_forked_while_a_model_is_made_can_use_others(monkeypatch):
+    monkeypatch.setattr(blas, "PATIENCE", 0.1)
     model, other, reached, forked = new_model(), new_model(), threading.Event(), threading.Event()
     new = VGG7._new_executor
 
@@ -96,6 +99,31 @@ def test_a_process_that_is_forked_while_a_model_is_made_can_use_others(monkeypat
     forked.set()
     user.join()
     assert found
+
+
+@needs_fork
+def test_a_fork_waits_until_other_threads_have_left_the_blas():
+    begun, ended = threading.Event(), threading.Event()
+
+    def use():
+        with blas.single_threaded():
+            begun.set()
+            time.sleep(0.2)
+            ended.set()
+
+    user = threading.Thread(target=use)
+    user.start()
+    assert begun.wait(HANG)
+    assert in_child(ended.is_set), "OpenBLAS may hold a lock in the child for ever"
+    user.join()
+
+
+@needs_fork
+def test_a_fork_does_not_wait_for_its_own_thread(monkeypatch):
+    monkeypatch.setattr(blas.time, "sleep", lambda seconds: pytest.fail("it waits"))
+    with blas.single_threaded():
+        assert in_child(lambda: len(new_model().predict(images())) == 32)
+    new_model().predict(images())
 
 
 def used_in_pool(pool, model):

@@ -60,8 +60,7 @@ def settings():
     return np.getbufsize(), [library.get_num_threads() for library in blas.libraries()]
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("new", [False, True], ids=["used before", "new"])
+@pytest.mark.parametrize(("threads", "new"), [(1, False), (2, False), (3, False), (2, True)])
 def test_an_interrupt_anywhere_in_a_prediction_changes_nothing(threads, new):
     model, before = VGG7(SMALL, threads=threads), settings()
     expected, event = model.predict_proba(X), 1

@@ -63,14 +63,14 @@ main()
 
 
 @pytest.mark.parametrize(("name", "code"), STOPS)
-@pytest.mark.parametrize("module", ["numpy_vgg7.cli.commands", "numpy._core.multiarray", "numpy_vgg7.plots"])
+@pytest.mark.parametrize("module", ["numpy_vgg7.cli.commands", "numpy._core.multiarray"])
 def test_a_signal_during_imports_ends_the_command_silently(module, name, code):
-    done = python("-c", EARLY, module, name, False, "--help")
+    done = python("-c", EARLY, module, name, False, "doctor")
     assert done == (code, "", "")
 
 
 @pytest.mark.parametrize("name", [name for name, _ in STOPS])
 def test_a_signal_that_is_ignored_stays_ignored(name):
-    done = python("-c", EARLY, "numpy_vgg7.plots", name, True, "--help")
+    done = python("-c", EARLY, "numpy._core.multiarray", name, True, "doctor")
     assert done.code == 0
     assert done.stderr == ""
