@@ -45,5 +45,5 @@ def move(path: Path, target: Path) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write a UTF-8 file atomically. Raises OutputError."""
-    write_bytes(path, content.encode())
+    """Write a UTF-8 file atomically; what UTF-8 does not have is written as escapes. Raises OutputError."""
+    write_bytes(path, content.encode(errors="backslashreplace"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from numpy_vgg7.errors import ConfigError, VGG7Error
 
+GROUPS = Path("/sys/fs/cgroup")
 MOST_THREADS = 256  # more never help, and each has arrays of its own
 
 
@@ -16,22 +17,47 @@ def available_memory() -> int:
     That is the least of the free memory of the machine, the limit of the container, and that of the process.
     """
     found = [sys.maxsize]
-    with suppress(OSError, ValueError, AttributeError):  # not on Windows, and fewer files on macOS
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        found.append(1024 * int(fields["MemAvailable"].split()[0]))
-    with suppress(OSError, ValueError):  # "max" is no number
-        group = Path("/sys/fs/cgroup")
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        found.append(limit - used)
-    with suppress(ImportError, OSError):
-        import resource
-
-        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if limit != resource.RLIM_INFINITY:
-            pages = int(Path("/proc/self/statm").read_text().split()[0])
-            found.append(limit - pages * os.sysconf("SC_PAGE_SIZE"))
+    for source in (_physical, _free, _container, _process):
+        with suppress(OSError, ValueError, LookupError, AttributeError, ImportError):  # no such system
+            found.append(source())
     return max(0, min(found))
+
+
+def _physical() -> int:
+    pages = os.sysconf("SC_PHYS_PAGES")
+    if pages <= 0:
+        raise ValueError("unknown")
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _free() -> int:
+    """Linux: what is free, or could be freed."""
+    return 1024 * int(_table(Path("/proc/meminfo"))["MemAvailable:"].split()[0])
+
+
+def _container() -> int:
+    """Linux: what the control group of this process leaves. Cached files can be dropped."""
+    group = GROUPS / Path("/proc/self/cgroup").read_text().split("::")[-1].strip().lstrip("/")
+    if not (group / "memory.max").exists():  # the container shows its own group as the root
+        group = GROUPS
+    limit = int((group / "memory.max").read_text())  # "max" is no number
+    cached = int(_table(group / "memory.stat")["file"])
+    return limit - int((group / "memory.current").read_text()) + cached
+
+
+def _process() -> int:
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return sys.maxsize
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    return limit - pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _table(path: Path) -> dict[str, str]:
+    """Lines of a name and a value."""
+    return dict(line.split(maxsplit=1) for line in path.read_text().splitlines())
 
 
 def require_memory(what: str, needed: int, fix: str, error: type[VGG7Error] = ConfigError) -> None:

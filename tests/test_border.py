@@ -275,3 +275,21 @@ def test_the_border_opens_no_file_that_others_may_change_meanwhile(tmp_path):
     with KIND.opened(tmp_path / "x") as file:
         assert stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         assert file.read() == b"content"
+
+
+def test_cached_files_of_a_container_are_memory_that_there_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "GROUPS", tmp_path)
+    figures = {"max": "2000000000", "current": "1900000000", "stat": "anon 100000000\nfile 1700000000"}
+    for name, text in figures.items():
+        (tmp_path / f"memory.{name}").write_text(text + "\n")
+    if sys.platform == "linux":
+        assert limits._container() == 1_800_000_000
+
+
+def test_a_system_that_does_not_tell_its_memory_refuses_nothing(monkeypatch):
+    def unknown():
+        raise LookupError("MemAvailable")
+
+    for source in ("_physical", "_free", "_container", "_process"):
+        monkeypatch.setattr(limits, source, unknown)
+    assert limits.available_memory() == sys.maxsize

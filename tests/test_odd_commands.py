@@ -100,6 +100,7 @@ def run(words, monkeypatch, capsys):
     """Exit code, standard output and standard error of a command in this process."""
     monkeypatch.setattr(sys, "argv", ["numpy-vgg7", *words])
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(cli, "handle_stops", lambda handler: None)  # those of the tests stay
     with pytest.raises(SystemExit) as end:
         cli.main()
     return (end.value.code or 0, *capsys.readouterr())
@@ -171,8 +172,9 @@ for words in (["inspect", "é→[b].safetensors"], ["predict", "é→[b].safeten
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
-def test_a_full_standard_output_is_one_line_and_a_closed_one_is_quiet(folder):
-    command = [sys.executable, "-m", "numpy_vgg7", "inspect", str(folder / "w.safetensors")]
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "JSON"])
+def test_a_full_standard_output_is_one_line_and_a_closed_one_is_quiet(folder, options):
+    command = [sys.executable, "-m", "numpy_vgg7", "inspect", str(folder / "w.safetensors"), *options]
     with open("/dev/full", "wb") as full:
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == cli.BAD_INPUT
@@ -182,4 +184,5 @@ def test_a_full_standard_output_is_one_line_and_a_closed_one_is_quiet(folder):
     os.close(reading)
     done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
+    assert done.returncode == cli.BAD_INPUT
     assert done.stderr == b""

@@ -2,7 +2,6 @@
 
 import io
 import pickle
-import time
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -40,10 +39,8 @@ def test_dictionaries_that_contain_each_other_many_times_are_read_once(tmp_path)
     for _ in range(6):
         tree = dict.fromkeys(map(str, range(200)), tree)
     torch.save(tree, tmp_path / "w.pt")
-    start = time.perf_counter()
     with pytest.raises(VGG7Error, match="state_dict"):
-        import_weights(tmp_path / "w.pt")
-    assert time.perf_counter() - start < 5
+        import_weights(tmp_path / "w.pt")  # 200**6 visits would not end
 
 
 def test_a_text_that_is_encoded_many_times_takes_no_more_memory_than_the_file(tmp_path):

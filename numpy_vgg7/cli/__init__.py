@@ -7,6 +7,7 @@ Exit codes: 0 success, 1 unexpected error, 2 usage, 3 bad input (one line, no tr
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 
 BAD_INPUT = 3
@@ -33,6 +34,7 @@ def main() -> None:
         try:
             app(prog_name="numpy-vgg7")
         finally:
+            handle_stops(leave)  # while the results are written and Python ends
             console.flush()
     except VGG7Error as error:
         console.complain(str(error))
@@ -43,14 +45,19 @@ def main() -> None:
         console.give_up(error)
     except (KeyboardInterrupt, SystemExit) as end:
         code = getattr(end, "code", INTERRUPTED)
+        if isinstance(end.__context__, BrokenPipeError):  # for which Click and Rich exit with 1
+            code = BAD_INPUT
         sys.exit(128 + arrived[0] if arrived and code == INTERRUPTED else code)
-    finally:
-        handle_stops(leave)  # while Python ends
     sys.exit(BAD_INPUT)
 
 
 def handle_stops(handler: Callable[[int, object], object]) -> None:
-    """Handle the signals that end a command, except those that it was told to ignore, as by nohup."""
+    """Handle the signals that end a command, except those that it was told to ignore, as by nohup.
+
+    Only the main thread can do so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
     for name in STOPS:
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) is not signal.SIG_IGN:

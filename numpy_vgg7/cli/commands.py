@@ -8,7 +8,7 @@ import typer
 from numpy_vgg7.cli import options
 from numpy_vgg7.cli.article import article
 from numpy_vgg7.cli.bench import bench
-from numpy_vgg7.cli.console import print_json, screen
+from numpy_vgg7.cli.console import messages, print_json, screen
 from numpy_vgg7.cli.exercise import exercise
 from numpy_vgg7.cli.layout import SETTINGS, Command, Group
 from numpy_vgg7.cli.options import AsJson, Data, Weights
@@ -31,7 +31,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(f"numpy-vgg7 {version('numpy-vgg7')}")
+        screen.print(f"numpy-vgg7 {version('numpy-vgg7')}")
         raise typer.Exit
 
 
@@ -43,6 +43,7 @@ def main(
     ] = False,
 ) -> None:
     """A VGG7 in pure NumPy with hand-written backpropagation, verified against PyTorch."""
+    messages.quiet = False  # a command may have --quiet
 
 
 app.command(cls=Train)(train)

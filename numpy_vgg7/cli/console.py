@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import Any
 
 from rich.console import Console
@@ -48,8 +49,8 @@ def print_json(record: dict[str, Any]) -> None:
 def accept_any_text() -> None:
     """Write characters that the encoding of a stream does not have as escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # closed
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if isinstance(stream, TextIOWrapper):  # None if it is closed; anything where another program set it
+            stream.reconfigure(errors="backslashreplace")
 
 
 def flush() -> None:

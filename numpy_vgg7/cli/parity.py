@@ -262,6 +262,7 @@ def check_(
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="List all tensors, not only failures.")] = False,
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
     html: Html = None,
 ) -> None:
@@ -274,7 +275,7 @@ def check_(
     from numpy_vgg7.parity.judge import check
 
     candidate = read_candidate(file)
-    known = case_file.read_case(case or case_file.find_case(file), options.print_note)
+    known = case_file.read_case(case or case_file.find_case(file), options.print_warning)
     found = check(known, candidate, partial, dtype, names, f"{file}: compared with the trace in the case")
     _show(found, report.check_json(found) if as_json else None, html, every)
 

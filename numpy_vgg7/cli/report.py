@@ -37,7 +37,7 @@ def report(
     runs = [read_run(folder) for folder in folders]
     for folder, run in zip(folders, runs, strict=True):
         for line in run.missing:
-            options.print_note(f"{folder}: {line}")
+            options.print_warning(f"{folder}: {line}")
     if len({run.name for run in runs}) < len(runs):  # folders of one name in several places
         runs = [replace(run, name=str(folder)) for folder, run in zip(folders, runs, strict=True)]
     scores = [write.scores_of(run) for run in runs]

@@ -12,7 +12,7 @@ from numpy_vgg7.cli import options
 from numpy_vgg7.cli.console import print_json
 from numpy_vgg7.cli.progress import TrainingProgress
 from numpy_vgg7.data import Splits
-from numpy_vgg7.errors import TrainingError
+from numpy_vgg7.errors import OutputError, TrainingError
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.report.write import write_report
 from numpy_vgg7.training import loop
@@ -112,11 +112,14 @@ def _score_and_plot(
         part: loop.score(best, images, progress.scoring(part, len(images)))
         for part, images in splits._asdict().items()
     }
-    if plots.available():
+    if not plots.available():
+        options.print_warning("no plots and no report: matplotlib is not installed (extra: plot)")
+        return scores
+    try:
         progress.say("drawing plots")
         plots.write_plots(folder.plots, best, splits.test, state.history)
         progress.say("writing the report")
         write_report(folder.path, splits.test)
-    else:
-        progress.say("no plots and no report: matplotlib is not installed (extra: plot)")
+    except OutputError as error:  # the scores are not lost
+        options.print_warning(str(error))
     return scores

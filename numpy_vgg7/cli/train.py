@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
@@ -137,10 +138,11 @@ def train(
     with prepared as training:
         training.model.threads = threads
         folder = training.folder
+        again = f"numpy-vgg7 train --resume {quote(str(folder.path))}"
         try:
             record, scores = session.train(training, as_json)
         except KeyboardInterrupt:
-            options.print_warning(f"interrupted; continue with: numpy-vgg7 train --resume {folder.path}")
+            options.print_warning(f"interrupted; continue with: {again}")
             raise
     if as_json:
         print_json(record)

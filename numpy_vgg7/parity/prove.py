@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import TypeVar
 
 import numpy as np
@@ -118,7 +118,12 @@ def _in_processes(
         return
     spawn = get_context("spawn")  # a fork would not have the threads of the libraries
     with ProcessPoolExecutor(processes, spawn, _one_thread, (references,)) as pool:
-        yield from pool.map(task, given)
+        try:
+            yield from pool.map(task, given)
+        except BaseException:  # nobody waits for what is still running
+            for process in active_children():
+                process.terminate()
+            raise
 
 
 def _one_thread(references: References) -> None:

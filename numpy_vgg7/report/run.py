@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from numpy_vgg7.data import Dataset
-from numpy_vgg7.errors import DataError, TrainingError, WeightsError
+from numpy_vgg7.errors import DataError, TrainingError, WeightsError, printable
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.reading import LONGEST_TEXT, FileKind
 from numpy_vgg7.training.loop import Epoch, State
@@ -82,7 +82,7 @@ def read_run(path: Path, test: Dataset | None = None) -> Run:
         test = test or config.split(config.load_data(config.model.classes, config.model.image_size)).test
     except DataError as error:
         missing.append(f"no test scores or activations: {error}")
-    return Run(path.resolve().name, config, history, environment, model, test, tuple(missing))
+    return Run(printable(path.resolve().name), config, history, environment, model, test, tuple(missing))
 
 
 def read_metrics(path: Path) -> tuple[Epoch, ...]:
