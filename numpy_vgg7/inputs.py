@@ -74,7 +74,8 @@ class Encoding:
         if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
             raise ConfigError("class_names", "texts", names, "correct it")
         if (self.mean is None) != (self.std is None):
-            raise ConfigError("mean and std", "both or neither", f"{self.mean} and {self.std}", "give both")
+            alone = "std" if self.mean is None else "mean"
+            raise ConfigError("mean and std", "both or neither", f"{alone} alone", "give both")
         if self.mean is not None and not _is_finite(self.mean):
             raise ConfigError("mean", "a finite number", self.mean, "correct it")
         object.__setattr__(self, "class_names", tuple(self.class_names))

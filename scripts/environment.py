@@ -1,6 +1,7 @@
 """The virtual environment of `demo.py` and `test.py`: created once, updated every time."""
 
 import os
+import shlex
 import subprocess
 import sys
 import venv
@@ -15,7 +16,7 @@ MIN_PYTHON = (3, 11)
 def run(*command: object, **settings: str) -> None:
     """Print a command and run it in the project's folder. If it fails, exit with its code."""
     arguments = [str(argument) for argument in command]
-    print("$", " ".join(arguments), flush=True)
+    print("$", shlex.join(arguments), flush=True)
     environment = os.environ | {"PYTHONUTF8": "1"} | settings  # Windows has another encoding by default
     result = subprocess.run(arguments, cwd=ROOT, env=environment, check=False)
     if result.returncode:

@@ -129,3 +129,17 @@ def test_show_draws_at_most_200_images_and_takes_a_name_ending_in_png(tmp_path):
     assert done.code == 3
     assert "ending in .png" in done.stderr
     assert done.stdout == ""
+
+
+def test_an_image_is_not_replaced_by_what_the_network_saw(tmp_path):
+    shutil.copy(ROOT / "docs" / "images" / "three.png", tmp_path / "three.png")
+    before = (tmp_path / "three.png").read_bytes()
+    done = numpy_vgg7("predict", tmp_path / "three.png", "--show", tmp_path / "three.png")
+    assert (done.code, (tmp_path / "three.png").read_bytes()) == (3, before)
+    assert "another name" in done.stderr
+
+
+def test_a_mistyped_run_folder_is_named_as_missing(tmp_path):
+    done = numpy_vgg7("evaluate", tmp_path / "runs" / "firts")
+    assert done.code == 3
+    assert "expected a run folder or a weights file, found nothing there" in done.stderr

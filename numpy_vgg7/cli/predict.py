@@ -8,7 +8,7 @@ import typer
 from numpy_vgg7.cli import BAD_INPUT, options
 from numpy_vgg7.cli.console import complain, print_json, screen
 from numpy_vgg7.cli.options import AsJson
-from numpy_vgg7.errors import VGG7Error
+from numpy_vgg7.errors import OutputError, VGG7Error
 from numpy_vgg7.pictures import SUFFIXES
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def predict(
     weights, images = _split(first, others or [])
     if show:
         require_png(show)
+        if show.resolve() in [path.resolve() for path in images]:
+            raise OutputError(str(show), "another name than that of an image", "the same", "choose another")
     encoding = options.encoding(pixel_max, mean, std, invert)
     model = options.read_weights(weights) if weights else pretrained.mnist()
     rows: list[dict[str, Any]] = []

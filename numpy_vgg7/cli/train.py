@@ -149,7 +149,7 @@ def train(
         return
     for part, score in scores.items():
         screen.print(f"{part:<10} accuracy {score.accuracy:.4f}  loss {score.loss:.4f}  ({score.n} images)")
-    chosen = f"weights with the lowest validation loss (epoch {record['best_epoch']})"
+    chosen = f"weights with the lowest smoothed validation loss (epoch {record['best_epoch']})"
     line = f"{record['seconds']:.1f} s; {chosen}: {folder.best}"
     screen.print(line)
 

@@ -44,7 +44,7 @@ def load(
         fix = f"leave out --data-dir, and put the files into the folders of {FOLDER_VARIABLE}"
         raise DataError(f"data sets {name} and {test}", "a folder for each", str(data_dir), fix)
     if encoding != PLAIN and name == "digits" and test is None:
-        expected = "no options about pixels and labels, which are embedded"
+        expected = "no options for pixels and labels, which are fixed"
         raise DataError("data set digits", expected, "some", "leave them out")
     dataset = _load(name, classes, image_size, encoding, data_dir, download)
     if test is None:

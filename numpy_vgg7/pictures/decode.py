@@ -3,11 +3,12 @@
 import logging
 import struct
 import zlib
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from numpy_vgg7.errors import DataError
 from numpy_vgg7.functional import Array
@@ -32,11 +33,14 @@ def read_grey(path: Path, formats: tuple[str, ...] = tuple(FORMATS), longest: in
 
     Raises DataError. The number of pixels is checked before memory is allocated for them.
     """
-    names = ", ".join("WebP" if name == "WEBP" else name for name in formats)
-    kind = FileKind(f"{names} image", fix=f"convert the image to {formats[0]}")
+    *most, last = ("WebP" if name == "WEBP" else name for name in formats)
+    kind = FileKind(
+        f"{', '.join(most)} or {last} image" if most else f"{last} image",
+        fix=f"convert the image to {formats[0]}",
+    )
     content = kind.read(path)
     # Pillow warns of damaged EXIF blocks and of half as many pixels as it refuses.
-    with kind.parsing(path), quiet(), Image.open(BytesIO(content), formats=formats) as image:
+    with kind.parsing(path), quiet(), _opened(content, formats) as image:
         _check_size(path, image, MAX_PIXELS if longest else MAX_EXACT)
         if image.format == "PNG":
             _check_png(content)
@@ -47,6 +51,14 @@ def read_grey(path: Path, formats: tuple[str, ...] = tuple(FORMATS), longest: in
         if small.mode == "RGB" and longest:
             return contrasting_grey(np.asarray(small, dtype=np.float32) / 255)
         return _grey(small)
+
+
+def _opened(content: bytes, formats: Sequence[str]) -> Image.Image:
+    """Raises ValueError if it is an image of another format, or none."""
+    try:
+        return Image.open(BytesIO(content), formats=formats)
+    except UnidentifiedImageError as error:  # names the object in memory
+        raise ValueError("another format") from error
 
 
 def _check_size(path: Path, image: Image.Image, most: int) -> None:

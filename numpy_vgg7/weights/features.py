@@ -61,7 +61,7 @@ def _features(tensors: Tensors) -> Iterator[tuple[str, str, str]]:
     for layer, shape in kernels.items():
         where = f"{layer}.weight of shape {shape}"
         if shape[2:] != (3, 3) and shape[:2] == (3, 3):
-            fix = "give --layout keras if the kernels are (H, W, in, out)"
+            fix = "give `import` --layout keras if the kernels are (H, W, in, out)"
             yield "kernels of (out, in, 3, 3)", f"{where}, as in Keras", fix
         if shape[2:] != (3, 3):
             yield "kernels of 3x3 only", where, TRAIN

@@ -58,6 +58,8 @@ def load(path: Path) -> VGG7:
 
 def reader(path: Path) -> Reader:
     """The reader for the suffix of a file. A safetensors file may have any other suffix, too."""
+    if not path.exists():
+        raise WeightsError(str(path), "a run folder or a weights file", "nothing there", "check the path")
     return (
         read_safetensors if path.suffix not in READERS and is_safetensors(path) else by_suffix(path, READERS)
     )
@@ -68,5 +70,6 @@ def by_suffix(path: Path, table: dict[str, Format]) -> Format:
     if path.suffix not in table:
         *most, last = table
         expected = f"a name ending in {', '.join(most)} or {last}"
-        raise WeightsError(str(path), expected, repr(path.suffix), "choose one of these formats")
+        found = repr(path.suffix) if path.suffix else "no suffix"
+        raise WeightsError(str(path), expected, found, "choose one of these formats")
     return table[path.suffix]

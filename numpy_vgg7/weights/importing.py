@@ -162,15 +162,15 @@ def _assumptions(config: VGG7Config, said: Origin, described: Described | None) 
     assumed = []
     if said.config is None and said.activations is None:
         names = ", ".join(config.activations)
-        assumed.append(f"activations: {names} (change with --activations, --preset or --config)")
+        assumed.append(f"activations: {names} (`import` changes it with --activations, --preset or --config)")
     if described is None or described.image_size is None:
         assumed.append(f"image size: {size}x{size}, which follows from padding 1 and two 2x2 pools")
     if described is None:
         assumed.append("pooling: average, after the activation")
     if said.layout == "pytorch" and said.flatten is None:
-        assumed.append("flatten order: C, H, W (change with --flatten hwc or --layout keras)")
+        assumed.append("flatten order: C, H, W (`import` changes it with --flatten hwc or --layout keras)")
     if (said.mean, said.std) == (0, 1):
-        assumed.append("pixels: 0..1, not normalised (change with --mean and --std)")
+        assumed.append("pixels: 0..1, not normalised (`import` changes it with --mean and --std)")
     return [f"assumed {line}" for line in assumed]
 
 

@@ -33,7 +33,7 @@ def normalise(tensors: Tensors, source: str, maps: Sequence[str] = ()) -> tuple[
     if order:
         found = {_renamed(name, order): tensor for name, tensor in found.items()}
         pairs = ", ".join(f"{old} -> {new}" for old, new in order.items() if old != new)
-        steps.append(f"mapped layers by order and shape: {pairs} (change with --map OLD=NEW)")
+        steps.append(f"mapped layers by order and shape: {pairs} (`import` changes it with --map OLD=NEW)")
     return found, steps
 
 
