@@ -3,7 +3,6 @@
 import logging
 import struct
 import zlib
-from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def read_grey(path: Path, formats: tuple[str, ...] = tuple(FORMATS), longest: in
         return _grey(small)
 
 
-def _opened(content: bytes, formats: Sequence[str]) -> Image.Image:
+def _opened(content: bytes, formats: tuple[str, ...]) -> Image.Image:
     """Raises ValueError if it is an image of another format, or none."""
     try:
         return Image.open(BytesIO(content), formats=formats)

@@ -112,7 +112,7 @@ def transposed_matrices(net: Network) -> Iterator[Network]:
             verb = "is" if count == 1 else "are"
             yield net.with_params(
                 f"{' and '.join(chosen)} {verb} transposed: (in, out) instead of (out, in)",
-                "transpose it in the program that wrote it, or give `import` --layout keras if all weights are so",
+                "transpose it where it was written, or give `import` --layout keras if all weights are so",
                 {name: net.params[name].T for name in chosen},
             )
 
