@@ -13,13 +13,15 @@ def lock(number: int) -> bool:
     """
     try:
         _lock(number)
-    except (BlockingIOError, PermissionError):
+    except HELD:
         return False
     return True
 
 
 if sys.platform == "win32":
     import msvcrt
+
+    HELD: type[OSError] = PermissionError
 
     def _lock(number: int) -> None:
         os.lseek(number, FAR, os.SEEK_SET)
@@ -28,6 +30,8 @@ if sys.platform == "win32":
 
 else:
     import fcntl
+
+    HELD = BlockingIOError  # PermissionError is of a file system without locks
 
     def _lock(number: int) -> None:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
