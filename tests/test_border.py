@@ -46,7 +46,8 @@ ALLOWED = {
     "bench/processor.py": {"read_text"},
     "bench/children.py": {"read_text"},
     "exercise/write.py": {"read_text"},  # of the package
-    "files.py": {"fdopen"},  # writes
+    "locks.py": {"open"},  # reads nothing
+    "temporary.py": {"open"},  # for writing
     "cli/console.py": {"open"},  # of /dev/null
 }
 OURS = {"VGG7.load", "child.load", "model.load"}  # names of functions of this package that are called "load"

@@ -165,6 +165,19 @@ def test_a_folder_cannot_be_locked_twice(copy):
         pass
 
 
+@pytest.mark.skipif(os.name == "nt", reason="locks of POSIX")
+def test_a_training_on_a_file_system_without_locks_goes_on_and_this_is_said(copy, monkeypatch):
+    def no_locks(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    notes = []
+    with copy.locked(notes.append):
+        pass
+    (note,) = notes
+    assert "the file system has no locks" in note
+
+
 def test_trainings_that_start_at_the_same_time_get_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with ThreadPoolExecutor(4) as starts:

@@ -18,7 +18,7 @@ from numpy_vgg7.environment import environment
 from numpy_vgg7.errors import ConfigError, OutputError, TrainingError, WeightsError
 from numpy_vgg7.files import make_folder, move, write_text
 from numpy_vgg7.inputs import PLAIN, Encoding, Note, warn
-from numpy_vgg7.locks import lock
+from numpy_vgg7.locks import locked
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.reading import LONGEST_TEXT, FileKind
 from numpy_vgg7.suggestions import instead
@@ -162,18 +162,11 @@ class RunFolder:
 
         On a file system without locks, this is noted.
         """
-        path = self.path / "config.json"
-        try:
-            number = os.open(path, os.O_RDWR)
-        except OSError as error:
-            raise OutputError(str(path), "a file to write to", error, "check its rights") from error
-        try:
-            if not _lock(number, note):
+        with locked(self.path / "config.json", note) as free:
+            if not free:
                 found, fix = "one that another process trains in", "wait for its end, or choose another"
                 raise OutputError(str(self.path), "a run folder that is not in use", found, fix)
             yield
-        finally:
-            os.close(number)
 
     def write(self, model: VGG7, state: State, binding: Binding) -> None:
         """Write the results of an epoch and the checkpoint."""
@@ -241,14 +234,6 @@ def create_folder(config: RunConfig, path: Path | None = None) -> RunFolder:
             folder = RunFolder(Path("runs") / f"{name}-{number}")
         else:
             return folder
-
-
-def _lock(number: int, note: Note) -> bool:
-    try:
-        return lock(number)
-    except OSError as error:
-        note(f"the file system has no locks ({error}); make sure that no other process trains in this folder")
-        return True
 
 
 def _write_environment(folder: Path) -> None:
