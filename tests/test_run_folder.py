@@ -140,6 +140,28 @@ def test_a_checkpoint_from_before_there_were_checksums_is_used_and_this_is_said(
     assert weights(copy) == whole
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_results_without_a_checkpoint_are_not_overwritten(tmp_path, epochs):
+    folder = new(tmp_path / "run", epochs=epochs)
+    if epochs == 1:
+        (folder.path / "report.html").touch()
+    shutil.rmtree((folder.path / CHECKPOINT).parent)
+    before = weights(folder)
+    with pytest.raises(VGG7Error, match=f"found none, but results of {epochs} epoch"):
+        train(folder)
+    assert weights(folder) == before
+
+
+def test_a_training_that_was_interrupted_before_its_first_checkpoint_begins_anew_and_this_is_said(
+    tmp_path, whole
+):
+    folder = new(tmp_path / "run", epochs=1)
+    (folder.path / CHECKPOINT).unlink()
+    (note,) = train(folder)
+    assert "no checkpoint: starting at epoch 1" in note
+    assert weights(folder) == whole
+
+
 def test_a_missing_env_json_is_written_when_the_training_is_resumed(copy):
     content = (copy.path / "env.json").read_bytes()
     (copy.path / "env.json").unlink()

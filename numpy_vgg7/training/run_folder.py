@@ -186,13 +186,16 @@ class RunFolder:
     def read_state(self, model: VGG7, binding: Binding, note: Note = warn) -> State:
         """Read the last checkpoint, or the one before it if it is damaged or of another training.
 
-        The latter is noted. Without a checkpoint (interrupted in the first epoch) this is the initial state.
-        env.json is written if it is missing. Raises WeightsError or TrainingError if none can be used.
+        The latter is noted. Without a checkpoint (interrupted in the first epoch) this is the initial state,
+        which is noted, too. env.json is written if it is missing. Raises WeightsError or TrainingError if no
+        checkpoint can be used, or if they are missing though there are results of later epochs.
         """
         if not (self.path / "env.json").exists():
             _write_environment(self.path)
         newest, previous = self.path / CHECKPOINT, self.path / PREVIOUS
         if not newest.exists() and not previous.exists():
+            self._require_no_results()
+            note(f"{self.path}: no checkpoint: starting at epoch 1")
             make_folder(newest.parent)
             return start(model, self.read_config().training)
         try:
@@ -205,6 +208,17 @@ class RunFolder:
             note(f"{error}; continuing from the checkpoint before it")
         move(previous, newest)  # else the next epoch would keep the damaged one
         return state
+
+    def _require_no_results(self) -> None:
+        """Raise TrainingError if the results are of more than the epoch whose checkpoint comes last."""
+        metrics, kind = self.path / "metrics.csv", FileKind("table of epochs", TrainingError)
+        epochs = kind.read(metrics).count(b"\n") - 1 if metrics.exists() else 0
+        if epochs > 1 or (self.path / "report.html").exists():
+            found, fix = (
+                f"none, but results of {epochs} epochs",
+                "restore it, or start again with another --out",
+            )
+            raise TrainingError(str(self.path / CHECKPOINT), "a checkpoint", found, fix)
 
 
 def read_config(path: Path, fix: str) -> RunConfig:
