@@ -15,7 +15,7 @@ import numpy as np
 from numpy_vgg7.config import DTYPES, VGG7Config
 from numpy_vgg7.data import Dataset, Splits, load, split
 from numpy_vgg7.environment import environment
-from numpy_vgg7.errors import ConfigError, OutputError, TrainingError, WeightsError
+from numpy_vgg7.errors import ConfigError, OutputError, TrainingError
 from numpy_vgg7.files import make_folder, move, write_text
 from numpy_vgg7.inputs import PLAIN, Encoding, Note, warn
 from numpy_vgg7.locks import locked
@@ -100,10 +100,14 @@ class RunConfig:
         return VGG7(self.model, self.training.seed, self.dtype)
 
     def binding(self, splits: Splits) -> Binding:
-        """What a checkpoint of the run belongs to: all that its bytes depend on."""
+        """What a checkpoint of the run belongs to: its network, its settings and its data, as hashes.
+
+        `data` is of the images and labels that the weights and the best epoch depend on. `test` is of those
+        that only the scores at the end depend on.
+        """
         record = json.loads(self.to_json())
-        data = fingerprint(splits.train, splits.validation)
-        return {"dtype": self.dtype, **record["model"], **record["recipe"], "data": data}
+        hashes = {"data": fingerprint(splits.train, splits.validation), "test": fingerprint(splits.test)}
+        return {"dtype": self.dtype, **record["model"], **record["recipe"], **hashes}
 
 
 class FolderExistsError(OutputError):
@@ -187,8 +191,8 @@ class RunFolder:
         """Read the last checkpoint, or the one before it if it is damaged or of another training.
 
         The latter is noted. Without a checkpoint (interrupted in the first epoch) this is the initial state,
-        which is noted, too. env.json is written if it is missing. Raises WeightsError or TrainingError if no
-        checkpoint can be used, or if they are missing though there are results of later epochs.
+        which is noted, too. env.json is written if it is missing. Raises TrainingError if no checkpoint
+        can be used, or if they are missing though there are results of later epochs.
         """
         if not (self.path / "env.json").exists():
             _write_environment(self.path)
@@ -200,10 +204,10 @@ class RunFolder:
             return start(model, self.read_config().training)
         try:
             return checkpoint.read(newest if newest.exists() else previous, model, binding, note)
-        except (WeightsError, TrainingError) as error:
+        except TrainingError as error:
             try:
                 state = checkpoint.read(previous, model, binding, note)
-            except (WeightsError, TrainingError):
+            except TrainingError:
                 raise error from None
             note(f"{error}; continuing from the checkpoint before it")
         move(previous, newest)  # else the next epoch would keep the damaged one
