@@ -36,6 +36,10 @@ _OTHERS = {
 
 
 _warnings = RLock()  # the filters of warnings belong to all threads
+if hasattr(os, "register_at_fork"):  # a child has only the thread that forked, which may release the lock
+    os.register_at_fork(
+        before=_warnings.acquire, after_in_parent=_warnings.release, after_in_child=_warnings.release
+    )
 
 
 @contextmanager
