@@ -143,9 +143,19 @@ def test_a_file_longer_than_the_memory_is_refused_before_it_is_read(tmp_path):
         read_npy(tmp_path / "x.npy")
 
 
-@pytest.mark.parametrize(
-    "error", [KeyError, RecursionError, MemoryError, AttributeError, OverflowError, LookupError]
-)
+def test_an_archive_larger_than_the_memory_is_refused_before_it_is_expanded(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "x.npz", a=np.zeros(10**6), b=np.zeros(10**6))
+    monkeypatch.setattr(limits, "available_memory", lambda: 10**7)
+    with pytest.raises(DataError, match=r"found 16 MB needed; use a machine with more memory"):
+        read_npz(tmp_path / "x.npz")
+
+
+def test_a_file_that_does_not_fit_the_memory_is_not_called_damaged(tmp_path):
+    with pytest.raises(DataError, match=r"fits the memory.*more memory"), KIND.parsing(Path("x")):
+        raise MemoryError("Unable to allocate 9 GB")
+
+
+@pytest.mark.parametrize("error", [KeyError, RecursionError, AttributeError, OverflowError, LookupError])
 def test_whatever_a_library_raises_becomes_the_error_of_the_file(error):
     with pytest.raises(DataError, match="complete text"), KIND.parsing(Path("x")):
         raise error("boom")

@@ -14,6 +14,7 @@ from threading import RLock
 from numpy_vgg7.errors import DataError, VGG7Error
 from numpy_vgg7.limits import require_memory
 
+MORE = "use a machine with more memory"
 COPY = "check that it was copied completely and is not of another format"
 LONGEST_TEXT = 1 << 20  # bytes of a configuration, or of a program
 
@@ -73,7 +74,9 @@ class FileKind:
 
     @contextmanager
     def parsing(self, path: Path) -> Iterator[None]:
-        """Turn whatever a block raises into the error of a damaged file; errors of this package stay.
+        """Turn whatever a block raises into the error of a damaged file, or of one that is too large.
+
+        Errors of this package stay.
 
         Libraries raise what their authors did not foresee, too, so there is no list of exceptions.
         """
@@ -81,6 +84,9 @@ class FileKind:
             yield
         except (VGG7Error, ImportError):
             raise
+        except MemoryError as error:
+            expected = f"a {self.name} that fits the memory"
+            raise self.error(str(path), expected, f"a larger one ({error})", MORE) from error
         except Exception as error:
             name = type(error).__name__
             plain = isinstance(error, (ValueError, OSError)) and str(error)
@@ -95,7 +101,7 @@ class FileKind:
             if self.longest is not None and length > self.longest:
                 expected, found = f"at most {self.longest:,} bytes", f"{length:,}"
                 raise self.error(str(path), f"a readable {self.name} of {expected}", found, self.fix)
-            require_memory(str(path), length, "use a machine with more memory", self.error)
+            require_memory(str(path), length, MORE, self.error)
             with self.parsing(path):
                 yield file
 

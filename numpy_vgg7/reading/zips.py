@@ -4,7 +4,8 @@ import io
 import zipfile
 from pathlib import Path
 
-from numpy_vgg7.reading.border import FileKind, most_bytes
+from numpy_vgg7.limits import require_memory
+from numpy_vgg7.reading.border import MORE, FileKind, most_bytes
 
 
 class Archive:
@@ -25,6 +26,7 @@ class Archive:
         if len(entries) != len(self.entries) or claimed > most:
             found = f"{len(entries)} entries that claim {claimed:,} bytes in a file of {len(content):,}"
             raise kind.damaged(path, found)
+        require_memory(str(path), claimed, MORE, kind.error)
 
     def read(self, name: str) -> bytes:
         """One entry; its checksum is verified."""
