@@ -18,7 +18,7 @@ from numpy_vgg7.errors import CodeError
 from numpy_vgg7.reading import LONGEST_TEXT, FileKind
 
 PYTHON = FileKind("Python file", CodeError, "correct it", LONGEST_TEXT)
-ANSWER = FileKind("answer", CodeError)
+ANSWER = FileKind("answer", CodeError, "correct the code: it writes to the file of the answer", 1 << 26)
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -48,9 +48,12 @@ def answer(module: str, path: Path, *words: str, seconds: float) -> dict[str, An
         if not result.exists():
             found = f"the end of the process (exit code {done.returncode})"
             raise CodeError(str(path), "code that returns", found, "correct it")
-        record: dict[str, Any] = json.loads(ANSWER.read(result))
-    if "error" in record:
-        raise CodeError(**record["error"])
+        with ANSWER.parsing(path):
+            record: dict[str, Any] = json.loads(ANSWER.read(result))
+            if not isinstance(record, dict):
+                raise ValueError(type(record).__name__)
+            if "error" in record:
+                raise CodeError(**record["error"])
     return record
 
 

@@ -2,6 +2,11 @@
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from numpy_vgg7.errors import OutputError
 
 FAR = 2**30  # a byte that no file here has: Windows locks ranges, and lets nobody read them
 
@@ -13,13 +18,36 @@ def lock(number: int) -> bool:
     """
     try:
         _lock(number)
-    except (BlockingIOError, PermissionError):
+    except HELD:
         return False
     return True
 
 
+@contextmanager
+def locked(path: Path, note: Callable[[str], None]) -> Iterator[bool]:
+    """Lock a file during a block, which gets whether it could be, as no other process has locked it.
+
+    On a file system without locks, this is noted. Raises OutputError if the file cannot be written to.
+    """
+    try:
+        number = os.open(path, os.O_RDWR)
+    except OSError as error:
+        raise OutputError(str(path), "a file to write to", error, "check its rights") from error
+    try:
+        try:
+            free = lock(number)
+        except OSError as error:
+            free = True
+            note(f"{path}: the file system has no locks ({error}); let no other process use it meanwhile")
+        yield free
+    finally:
+        os.close(number)
+
+
 if sys.platform == "win32":
     import msvcrt
+
+    HELD: type[OSError] = PermissionError
 
     def _lock(number: int) -> None:
         os.lseek(number, FAR, os.SEEK_SET)
@@ -28,6 +56,8 @@ if sys.platform == "win32":
 
 else:
     import fcntl
+
+    HELD = BlockingIOError  # PermissionError is of a file system without locks
 
     def _lock(number: int) -> None:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)

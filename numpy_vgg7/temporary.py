@@ -4,6 +4,7 @@ The writer holds a lock on a temporary file, which ends with its process. So wha
 Windows neither renames nor deletes open files: there nothing is locked, and what a process left stays.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from numpy_vgg7.locks import lock
 
 LOCKED = os.name != "nt"
 BINARY = getattr(os, "O_BINARY", 0)
+TRIES = 100
 
 
 @contextmanager
@@ -93,17 +95,20 @@ def _remove_unless_locked(path: Path) -> None:
 
 def _create(path: Path) -> tuple[Path, int]:
     """A new, locked file. Like other new files, all may read it that the umask lets."""
-    while True:
+    for _ in range(TRIES):
         temporary = _name(path)
         number = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
         if not LOCKED or (_lock_if_possible(number) and temporary.exists()):
             return temporary, number
         os.close(number)  # another process found it before it was locked
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+    raise _given_up(path)
 
 
 def _create_folder(path: Path) -> tuple[Path, int | None]:
     """A new, locked folder."""
-    while True:
+    for _ in range(TRIES):
         temporary = _name(path)
         os.mkdir(temporary)
         if not LOCKED:
@@ -113,6 +118,12 @@ def _create_folder(path: Path) -> tuple[Path, int | None]:
             if _lock_if_possible(number) and temporary.exists():
                 return temporary, number
             os.close(number)
+            os.rmdir(temporary)
+    raise _given_up(path)
+
+
+def _given_up(path: Path) -> OSError:
+    return OSError(errno.EAGAIN, f"{TRIES} temporary files that another process locked at once", str(path))
 
 
 def _lock_if_possible(number: int) -> bool:

@@ -174,7 +174,8 @@ def _settings(folder: Path) -> Iterator[Format]:
     state.history.append(Epoch(1, *[0.5] * (len(Epoch._fields) - 1)))
     runs = RunFolder(folder / "run")
     runs.create(run)
-    runs.write(model, state)
+    binding = {"data": ""}
+    runs.write(model, state, binding)
     record = run.to_json().encode()
     yield Format("config.json", folder / "config.json", record, lambda p: read_config(p, "give another"))
     yield Format(
@@ -186,7 +187,7 @@ def _settings(folder: Path) -> Iterator[Format]:
     names = json.dumps({"mine": "conv1"}).replace(":", " =").strip("{}").encode()
     yield Format("names.toml", folder / "names.toml", names, read_names)
     path = runs.path / CHECKPOINT
-    yield Format("checkpoint", path, path.read_bytes(), lambda _: runs.read_state(model, _silent))
+    yield Format("checkpoint", path, path.read_bytes(), lambda _: runs.read_state(model, binding, _silent))
 
 
 def _case(path: Path) -> Any:

@@ -140,7 +140,7 @@ def test_an_npz_bomb_is_refused_before_it_is_expanded(tmp_path):
     np.savez_compressed(tmp_path / "x.npz", images=np.zeros((500_000, 28, 28), np.uint8), labels=LABELS)
     tracemalloc.start()
     try:
-        with pytest.raises(VGG7Error, match="savez"):
+        with pytest.raises(VGG7Error, match=r"compressed from at most .* without compression: numpy\.savez"):
             load(str(tmp_path / "x.npz"))
         assert tracemalloc.get_traced_memory()[1] < 2**22
     finally:

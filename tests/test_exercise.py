@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from numpy_vgg7.child import answer
 from numpy_vgg7.errors import CodeError, ConfigError, OutputError
 from numpy_vgg7.exercise import Verdict, check, new, verdict
 from numpy_vgg7.exercise.examine import LAYERS, examine
@@ -40,6 +41,16 @@ def examined(code: str) -> Verdict:
 def changed(right, other):
     assert RIGHT.count(right) == 1, right
     return RIGHT.replace(right, other)
+
+
+@pytest.mark.parametrize(
+    "written", ["b''", "b'{'", "b'[]'", "b'{\"error\": 1}'", "b'[' * 10**5", "bytes(2**27)"]
+)
+def test_code_that_writes_an_answer_of_its_own_is_one_line(tmp_path, written):
+    path = tmp_path / "network.py"
+    path.write_text(f"import os, sys\nopen(sys.argv[1], 'wb').write({written})\nos._exit(0)\n")
+    with pytest.raises(CodeError, match=r"answer.*correct the code"):
+        answer("numpy_vgg7.exercise.examine", path, seconds=60)
 
 
 # The mistakes.

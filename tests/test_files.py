@@ -117,6 +117,29 @@ def test_the_temporary_file_of_a_living_writer_is_not_removed(tmp_path, monkeypa
     assert not left(tmp_path)
 
 
+def no_locks(*_):
+    raise PermissionError(1, "Operation not permitted")
+
+
+@needs_locks
+def test_a_file_system_that_permits_no_locks_is_written_to(tmp_path, monkeypatch):
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    write_text(tmp_path / "x.txt", "new")
+    with new_folder(tmp_path / "run"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == ["run", "x.txt"]
+
+
+@needs_locks
+def test_a_temporary_file_that_is_always_locked_is_an_error_that_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("numpy_vgg7.temporary.lock", lambda number: False)
+    with pytest.raises(VGG7Error, match="another process locked"):
+        write_text(tmp_path / "x.txt", "new")
+    with pytest.raises(OSError, match="another process locked"), new_folder(tmp_path / "run"):
+        pass
+    assert not os.listdir(tmp_path)
+
+
 def test_a_folder_is_not_seen_before_it_is_complete_and_removed_after_an_error(tmp_path):
     path = tmp_path / "run"
 

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from numpy_vgg7 import VGG7, VGG7Config, blas
 from numpy_vgg7.engine import kernels
 from numpy_vgg7.optim import SGD
+from numpy_vgg7.reading import quiet
 
 HANG = 20  # seconds after which a call is taken to hang
 SGD_SLOW = SGD(1e-3, 1e-3)
@@ -124,6 +126,30 @@ def test_a_fork_does_not_wait_for_its_own_thread(monkeypatch):
     with blas.single_threaded():
         assert in_child(lambda: len(new_model().predict(images())) == 32)
     new_model().predict(images())
+
+
+@needs_fork
+def test_a_fork_waits_until_other_threads_have_restored_the_filters_of_warnings():
+    begun, ended = threading.Event(), threading.Event()
+
+    def use():
+        with quiet():
+            begun.set()
+            time.sleep(0.2)
+            ended.set()
+
+    def same():
+        with quiet():
+            pass
+        return ended.is_set() and warnings.filters == filters
+
+    filters = list(warnings.filters)
+    user = threading.Thread(target=use)
+    user.start()
+    assert begun.wait(HANG)
+    found = in_child(same)
+    user.join()
+    assert found, "the child hangs, or ignores all warnings"
 
 
 def used_in_pool(pool, model):

@@ -1,5 +1,6 @@
 """A run folder is used by one process at a time, and a checkpoint by its own training only."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,10 +12,12 @@ import pytest
 
 from numpy_vgg7 import VGG7Config, VGG7Error
 from numpy_vgg7.data import Dataset, Splits
+from numpy_vgg7.reading import FileKind
 from numpy_vgg7.training import loop
+from numpy_vgg7.training.checkpoint import BLANK
 from numpy_vgg7.training.config import TrainingConfig
 from numpy_vgg7.training.run_folder import CHECKPOINT, PREVIOUS, RunConfig, RunFolder, create_folder
-from numpy_vgg7.weights.safetensors_file import read_safetensors, write_safetensors
+from numpy_vgg7.weights.safetensors_file import read_safetensors, safetensors_bytes, write_safetensors
 from tests.commands import numpy_vgg7
 
 NETWORK = VGG7Config(image_size=8, classes=3, channels=(2, 2, 2, 2), hidden=(4, 4))
@@ -123,6 +126,48 @@ def test_a_checkpoint_is_refused_if_the_data_have_changed(copy, part, field):
         train(copy, splits=splits)
 
 
+def test_a_changed_test_set_is_said_when_a_training_is_resumed(copy, whole):
+    (note,) = train(copy, splits=SPLITS._replace(test=images(9, 3)))
+    assert "the test set has changed" in note
+    assert weights(copy) == whole
+
+
+def rebind(folder, change):
+    """Write the checkpoint again as if it were bound to something else; return what `change` returns."""
+    path = folder.path / CHECKPOINT
+    tensors, metadata = read_safetensors(path)
+    record = json.loads(metadata)
+    found = change(record["binding"])
+    content = safetensors_bytes(tensors, json.dumps(record | {"sha256": BLANK})).decode("latin-1")
+    digest = hashlib.sha256(content.encode("latin-1")).hexdigest()
+    path.write_bytes(content.replace(BLANK, digest, 1).encode("latin-1"))
+    return found
+
+
+def test_a_checkpoint_without_a_hash_of_its_data_is_refused(copy):
+    (copy.path / PREVIOUS).unlink()
+    rebind(copy, lambda binding: binding.pop("data"))
+    with pytest.raises(VGG7Error, match="no hash of its data"):
+        train(copy)
+
+
+def test_settings_that_a_checkpoint_lacks_or_that_are_unknown_are_named(copy, whole):
+    rebind(copy, lambda binding: binding.update(future=1, later=binding.pop("seed")))
+    notes = train(copy)
+    for name, words in {"future": "unknown", "later": "unknown", "seed": "not in the checkpoint"}.items():
+        assert any(f"{name}: {words}" in note for note in notes), notes
+    assert len(notes) == 3
+    assert weights(copy) == whole
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_verified_as_it_was_read(copy, monkeypatch):
+    read, reads = FileKind.read, []
+    monkeypatch.setattr(FileKind, "read", lambda kind, path: (reads.append(path.name), read(kind, path))[1])
+    with copy.locked():
+        copy.read_state(RUN.new_model(), RUN.binding(SPLITS))
+    assert reads == ["state.safetensors"], "what is verified may be other bytes than what is used"
+
+
 def test_a_checkpoint_of_another_training_gives_way_to_the_right_one_before(copy, tmp_path, whole):
     other = new(tmp_path / "other", epochs=2, **CHANGES["seed"])
     shutil.copy(other.path / CHECKPOINT, copy.path / CHECKPOINT)
@@ -138,6 +183,28 @@ def test_a_checkpoint_from_before_there_were_checksums_is_used_and_this_is_said(
     (note,) = train(copy)
     assert "cannot be verified" in note
     assert weights(copy) == whole
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_results_without_a_checkpoint_are_not_overwritten(tmp_path, epochs):
+    folder = new(tmp_path / "run", epochs=epochs)
+    if epochs == 1:
+        (folder.path / "report.html").touch()
+    shutil.rmtree((folder.path / CHECKPOINT).parent)
+    before = weights(folder)
+    with pytest.raises(VGG7Error, match=f"found none, but results of {epochs} epoch"):
+        train(folder)
+    assert weights(folder) == before
+
+
+def test_a_training_that_was_interrupted_before_its_first_checkpoint_begins_anew_and_this_is_said(
+    tmp_path, whole
+):
+    folder = new(tmp_path / "run", epochs=1)
+    (folder.path / CHECKPOINT).unlink()
+    (note,) = train(folder)
+    assert "no checkpoint: starting at epoch 1" in note
+    assert weights(folder) == whole
 
 
 def test_a_missing_env_json_is_written_when_the_training_is_resumed(copy):
@@ -163,6 +230,19 @@ def test_a_folder_cannot_be_locked_twice(copy):
         pass
     with copy.locked():
         pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks of POSIX")
+def test_a_training_on_a_file_system_without_locks_goes_on_and_this_is_said(copy, monkeypatch):
+    def no_locks(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    notes = []
+    with copy.locked(notes.append):
+        pass
+    (note,) = notes
+    assert "the file system has no locks" in note
 
 
 def test_trainings_that_start_at_the_same_time_get_folders_of_their_own(tmp_path, monkeypatch):

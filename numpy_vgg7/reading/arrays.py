@@ -20,7 +20,7 @@ WRITE = "write it with numpy.savez or numpy.save"
 def read_npz(path: Path, error: type[VGG7Error] = DataError, fix: str = WRITE) -> Arrays:
     """All arrays of an npz file. Raises `error`; pickled objects and structures are refused."""
     kind = FileKind("npz file of plain numeric arrays", error, fix)
-    archive = Archive(path, kind)
+    archive = Archive(path, kind, "write it without compression: numpy.savez")
     arrays = {}
     for name in archive.entries:
         with kind.parsing(path):

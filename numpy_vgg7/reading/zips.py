@@ -4,13 +4,19 @@ import io
 import zipfile
 from pathlib import Path
 
-from numpy_vgg7.reading.border import FileKind, most_bytes
+from numpy_vgg7.limits import require_memory
+from numpy_vgg7.reading.border import MORE, FileKind, most_bytes
 
 
 class Archive:
-    """The entries of a zip file. Raises the error of its kind if they claim more than it can contain."""
+    """The entries of a zip file. Raises the error of its kind if they claim more than it can contain.
 
-    def __init__(self, path: Path, kind: FileKind) -> None:
+    uncompressed: what to do if compression makes them claim too much.
+    """
+
+    def __init__(
+        self, path: Path, kind: FileKind, uncompressed: str = "write it without compression"
+    ) -> None:
         self.path, self.kind = path, kind
         content = kind.read(path)
         with kind.parsing(path):
@@ -22,9 +28,13 @@ class Archive:
         if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
             raise kind.damaged(path, "a compression that neither NumPy nor PyTorch writes")
         most = most_bytes(len(content)) if compressed else len(content)
+        found = f"{len(entries)} entries that claim {claimed:,} bytes in a file of {len(content):,}"
+        if compressed and claimed > most:
+            expected, fix = f"a {kind.name}, compressed from at most {most:,} bytes", uncompressed
+            raise kind.error(str(path), expected, found, fix)
         if len(entries) != len(self.entries) or claimed > most:
-            found = f"{len(entries)} entries that claim {claimed:,} bytes in a file of {len(content):,}"
             raise kind.damaged(path, found)
+        require_memory(str(path), claimed, MORE, kind.error)
 
     def read(self, name: str) -> bytes:
         """One entry; its checksum is verified."""

@@ -15,9 +15,11 @@ from numpy_vgg7.inputs import Note
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.reading import FileKind
 from numpy_vgg7.training.loop import Epoch, State
-from numpy_vgg7.weights.safetensors_file import read_safetensors, safetensors_bytes
+from numpy_vgg7.weights.record import KEY
+from numpy_vgg7.weights.safetensors_file import parse, safetensors_bytes
 
-# What a checkpoint belongs to: the settings of its training by name, and `data`, the SHA-256 of the images.
+# What a checkpoint belongs to: the settings of its training by name, and hashes of its images and labels:
+# `data` of those that it trains on and chooses the best epoch by, `test` of those that only scores are of.
 Binding = dict[str, Any]
 
 KIND = FileKind("checkpoint of the training in this folder", TrainingError, "start the training again")
@@ -47,14 +49,15 @@ def write(path: Path, state: State, binding: Binding) -> None:
 def read(path: Path, model: VGG7, binding: Binding, note: Note) -> State:
     """Read and verify a checkpoint. One from before there were checksums is noted.
 
-    Raises WeightsError or TrainingError if it is damaged, or of another training.
+    Raises TrainingError if it is damaged, or of another training.
     """
-    tensors, metadata = read_safetensors(path)
+    content = KIND.read(path)
+    tensors, metadata = parse(content, path, KIND)
     parts: dict[str, Arrays] = {"params": {}, "velocity": {}}
     if any(name.startswith("average/") for name in tensors):
         parts["average"] = {}
     with KIND.parsing(path):
-        rows = _verified(path, json.loads(metadata or ""), binding, note)
+        rows = _verified(content, path, json.loads(metadata[KEY]), binding, note)
         history = [Epoch(int(row[0]), *map(float, row[1:])) for row in rows]
         for part, arrays in parts.items():
             for name, parameter in model.params.items():
@@ -66,27 +69,40 @@ def read(path: Path, model: VGG7, binding: Binding, note: Note) -> State:
     return State(**parts, history=history)
 
 
-def _verified(path: Path, record: Any, binding: Binding, note: Note) -> Any:
-    """The history in the metadata. Raises TrainingError, ValueError, TypeError, KeyError, AttributeError."""
+def _verified(content: bytes, path: Path, record: Any, binding: Binding, note: Note) -> Any:
+    """The history in the metadata of a checkpoint. Raises TrainingError, and what odd metadata raise."""
     if isinstance(record, list):  # from before there were checksums
         note(
             f"{path}: written by an older version, without a checksum: whether it is undamaged, and of these "
             "settings and data, cannot be verified"
         )
         return record
-    content, digest = KIND.read(path), str(record["sha256"]).encode()
+    digest = str(record["sha256"]).encode()
     found = _sha256(content.replace(digest, BLANK.encode(), 1))
     if found != digest:
         expected, fix = f"SHA-256 {digest[:12].decode()}...", "it is damaged: start the training again"
         raise TrainingError(str(path), expected, f"{found[:12].decode()}...", fix)
-    for name, value in record["binding"].items():
-        if name == "data" and value != binding["data"]:
+    _compare(path, record["binding"], binding, note)
+    return record["history"]
+
+
+def _compare(path: Path, found: Binding, binding: Binding, note: Note) -> None:
+    """Raise TrainingError if a checkpoint is of other settings or data. What cannot be compared is noted."""
+    if "data" not in found:
+        raise ValueError("no hash of its data")
+    changed = [name for name in binding if name in found and found[name] != binding[name]]
+    for name in changed:
+        if name == "data":
             expected, fix = "the images and labels of its training", "restore them, or start again"
             raise TrainingError(f"{path}: data", expected, "others", fix)
-        if name in binding and value != binding[name]:
+        if name != "test":
             expected, fix = f"{binding[name]}, as in config.json", "it is of another training: start again"
-            raise TrainingError(f"{path}: {name}", expected, value, fix)
-    return record["history"]
+            raise TrainingError(f"{path}: {name}", expected, found[name], fix)
+    if "test" in changed:
+        note(f"{path}: the test set has changed since the checkpoint; the scores will be of the new one")
+    for name in sorted(binding.keys() ^ found.keys()):
+        why = "not in the checkpoint" if name in binding else "unknown to this version"
+        note(f"{path}: {name}: {why}: whether it is the same in this training cannot be verified")
 
 
 def _sha256(content: bytes) -> bytes:

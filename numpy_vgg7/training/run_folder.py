@@ -15,10 +15,10 @@ import numpy as np
 from numpy_vgg7.config import DTYPES, VGG7Config
 from numpy_vgg7.data import Dataset, Splits, load, split
 from numpy_vgg7.environment import environment
-from numpy_vgg7.errors import ConfigError, OutputError, TrainingError, WeightsError
+from numpy_vgg7.errors import ConfigError, OutputError, TrainingError
 from numpy_vgg7.files import make_folder, move, write_text
 from numpy_vgg7.inputs import PLAIN, Encoding, Note, warn
-from numpy_vgg7.locks import lock
+from numpy_vgg7.locks import locked
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.reading import LONGEST_TEXT, FileKind
 from numpy_vgg7.suggestions import instead
@@ -100,10 +100,14 @@ class RunConfig:
         return VGG7(self.model, self.training.seed, self.dtype)
 
     def binding(self, splits: Splits) -> Binding:
-        """What a checkpoint of the run belongs to: all that its bytes depend on."""
+        """What a checkpoint of the run belongs to: its network, its settings and its data, as hashes.
+
+        `data` is of the images and labels that the weights and the best epoch depend on. `test` is of those
+        that only the scores at the end depend on.
+        """
         record = json.loads(self.to_json())
-        data = fingerprint(splits.train, splits.validation)
-        return {"dtype": self.dtype, **record["model"], **record["recipe"], "data": data}
+        hashes = {"data": fingerprint(splits.train, splits.validation), "test": fingerprint(splits.test)}
+        return {"dtype": self.dtype, **record["model"], **record["recipe"], **hashes}
 
 
 class FolderExistsError(OutputError):
@@ -162,18 +166,11 @@ class RunFolder:
 
         On a file system without locks, this is noted.
         """
-        path = self.path / "config.json"
-        try:
-            number = os.open(path, os.O_RDWR)
-        except OSError as error:
-            raise OutputError(str(path), "a file to write to", error, "check its rights") from error
-        try:
-            if not _lock(number, note):
+        with locked(self.path / "config.json", note) as free:
+            if not free:
                 found, fix = "one that another process trains in", "wait for its end, or choose another"
                 raise OutputError(str(self.path), "a run folder that is not in use", found, fix)
             yield
-        finally:
-            os.close(number)
 
     def write(self, model: VGG7, state: State, binding: Binding) -> None:
         """Write the results of an epoch and the checkpoint."""
@@ -193,25 +190,39 @@ class RunFolder:
     def read_state(self, model: VGG7, binding: Binding, note: Note = warn) -> State:
         """Read the last checkpoint, or the one before it if it is damaged or of another training.
 
-        The latter is noted. Without a checkpoint (interrupted in the first epoch) this is the initial state.
-        env.json is written if it is missing. Raises WeightsError or TrainingError if none can be used.
+        The latter is noted. Without a checkpoint (interrupted in the first epoch) this is the initial state,
+        which is noted, too. env.json is written if it is missing. Raises TrainingError if no checkpoint
+        can be used, or if they are missing though there are results of later epochs.
         """
         if not (self.path / "env.json").exists():
             _write_environment(self.path)
         newest, previous = self.path / CHECKPOINT, self.path / PREVIOUS
         if not newest.exists() and not previous.exists():
+            self._require_no_results()
+            note(f"{self.path}: no checkpoint: starting at epoch 1")
             make_folder(newest.parent)
             return start(model, self.read_config().training)
         try:
             return checkpoint.read(newest if newest.exists() else previous, model, binding, note)
-        except (WeightsError, TrainingError) as error:
+        except TrainingError as error:
             try:
                 state = checkpoint.read(previous, model, binding, note)
-            except (WeightsError, TrainingError):
+            except TrainingError:
                 raise error from None
             note(f"{error}; continuing from the checkpoint before it")
         move(previous, newest)  # else the next epoch would keep the damaged one
         return state
+
+    def _require_no_results(self) -> None:
+        """Raise TrainingError if the results are of more than the epoch whose checkpoint comes last."""
+        metrics, kind = self.path / "metrics.csv", FileKind("table of epochs", TrainingError)
+        epochs = kind.read(metrics).count(b"\n") - 1 if metrics.exists() else 0
+        if epochs > 1 or (self.path / "report.html").exists():
+            found, fix = (
+                f"none, but results of {epochs} epochs",
+                "restore it, or start again with another --out",
+            )
+            raise TrainingError(str(self.path / CHECKPOINT), "a checkpoint", found, fix)
 
 
 def read_config(path: Path, fix: str) -> RunConfig:
@@ -241,14 +252,6 @@ def create_folder(config: RunConfig, path: Path | None = None) -> RunFolder:
             folder = RunFolder(Path("runs") / f"{name}-{number}")
         else:
             return folder
-
-
-def _lock(number: int, note: Note) -> bool:
-    try:
-        return lock(number)
-    except OSError as error:
-        note(f"the file system has no locks ({error}); make sure that no other process trains in this folder")
-        return True
 
 
 def _write_environment(folder: Path) -> None:

@@ -28,11 +28,15 @@ def read_safetensors(path: Path) -> tuple[Tensors, str | None]:
 
 
 def read_all(path: Path, kind: FileKind = KIND) -> tuple[Tensors, dict[str, str]]:
-    """Tensors and all metadata of a safetensors file. Raises the error of its kind.
+    """Tensors and all metadata of a safetensors file. Raises the error of its kind."""
+    return parse(kind.read(path), path, kind)
+
+
+def parse(content: bytes, path: Path, kind: FileKind) -> tuple[Tensors, dict[str, str]]:
+    """Tensors and all metadata in the content of a safetensors file. Raises the error of its kind.
 
     The library compares the sizes in the header with the length of the file.
     """
-    content = kind.read(path)
     tensors: Tensors = {}
     with kind.parsing(path):
         entries = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
