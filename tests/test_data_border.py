@@ -290,6 +290,7 @@ def test_every_option_reaches_train_evaluate_and_resume(tmp_path):
     for name, parameter in weights[0].params.items():
         assert np.allclose(parameter, weights[1].params[name], atol=1e-3), name
     (tmp_path / "odd" / "checkpoint" / "state.safetensors").unlink()
+    (tmp_path / "odd" / "report.html").unlink()  # as if it was interrupted in its first epoch
     assert numpy_vgg7("train", "--resume", tmp_path / "odd").code == 0
     scores = [
         numpy_vgg7("evaluate", tmp_path / "plain" / "last.safetensors", *options, "--json").stdout

@@ -192,7 +192,7 @@ def test_results_without_a_checkpoint_are_not_overwritten(tmp_path, epochs):
         (folder.path / "report.html").touch()
     shutil.rmtree((folder.path / CHECKPOINT).parent)
     before = weights(folder)
-    with pytest.raises(VGG7Error, match=f"found none, but results of {epochs} epoch"):
+    with pytest.raises(VGG7Error, match=rf"found none, but results \(epochs: {epochs}\)"):
         train(folder)
     assert weights(folder) == before
 

@@ -219,7 +219,7 @@ class RunFolder:
         epochs = kind.read(metrics).count(b"\n") - 1 if metrics.exists() else 0
         if epochs > 1 or (self.path / "report.html").exists():
             found, fix = (
-                f"none, but results of {epochs} epochs",
+                f"none, but results (epochs: {epochs})",
                 "restore it, or start again with another --out",
             )
             raise TrainingError(str(self.path / CHECKPOINT), "a checkpoint", found, fix)
