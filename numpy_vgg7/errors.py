@@ -12,12 +12,15 @@ class VGG7Error(Exception):
     """
 
     def __init__(self, what: str, expected: str, found: object, fix: str) -> None:
-        parts = [printable(_text(part)) for part in (what, expected, found, fix)]
+        *parts, remedy = (printable(_text(part)) for part in (what, expected, found, fix))
         room = LONGEST - len(": expected , found ; ")
+        remedy = _shortened(remedy, room // 2)  # of the others first
+        room -= len(remedy)
         longest = room
         while sum(min(len(part), longest) for part in parts) > room:
             longest -= 1
-        super().__init__("{}: expected {}, found {}; {}".format(*(_shortened(p, longest) for p in parts)))
+        shown = (_shortened(part, longest) for part in parts)
+        super().__init__("{}: expected {}, found {}; {}".format(*shown, remedy))
         self.what, self.expected, self.found, self.fix = what, expected, _text(found), fix
 
 

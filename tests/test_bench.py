@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from numpy_vgg7.bench import children, growth, measure, ours, plots, times
+from numpy_vgg7.bench import children, growth, measure, ours, plots, processor, scaling, times
 from numpy_vgg7.bench.measure import Sample, in_turn
 from numpy_vgg7.bench.profile import profile
 from numpy_vgg7.bench.rows import INFERENCE, ROWS, TRAINING, USUAL
@@ -172,13 +172,13 @@ def test_the_command_measures_the_chosen_peers_cases_and_threads(peers, ran, mon
         calls.append(threads)
         return Times(row, {name: Sample(2.0) for name in ("ours", *peers)})
 
-    monkeypatch.setattr(command, "compare", compared)
+    monkeypatch.setattr(times, "compare", compared)
     monkeypatch.setattr(
-        command,
+        scaling,
         "scale",
         lambda row, ours, counts: Measurement(row, {str(n): Sample(6.0 / n) for n in counts}),
     )
-    monkeypatch.setattr(command, "cores", lambda: 3)
+    monkeypatch.setattr(processor, "cores", lambda: 3)
     monkeypatch.setattr(times, "sgemm_peak", lambda threads: 1e9 * threads)
     monkeypatch.setattr(children, "import_ratio", lambda: 1.0)
     monkeypatch.setattr(children, "training_memory", lambda module, threads: float(len(module)))

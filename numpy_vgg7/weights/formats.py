@@ -4,6 +4,7 @@ Readers return the tensors and the metadata, a JSON text, or None if the file ha
 contain layers return `Described` where there is no metadata.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,7 +59,7 @@ def load(path: Path) -> VGG7:
 
 def reader(path: Path) -> Reader:
     """The reader for the suffix of a file. A safetensors file may have any other suffix, too."""
-    if not path.exists():
+    if path.suffix not in READERS and not os.path.lexists(path):
         raise WeightsError(str(path), "a run folder or a weights file", "nothing there", "check the path")
     return (
         read_safetensors if path.suffix not in READERS and is_safetensors(path) else by_suffix(path, READERS)
