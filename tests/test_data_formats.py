@@ -283,7 +283,7 @@ def test_a_test_set_of_its_own_replaces_the_test_part(tmp_path):
 
 
 def test_options_that_a_data_set_cannot_use_are_refused(tmp_path):
-    with pytest.raises(VGG7Error, match="embedded"):
+    with pytest.raises(VGG7Error, match="which are fixed"):
         load("digits", encoding=Encoding(pixel_max=16))
     with pytest.raises(VGG7Error, match="mnist"):
         load("digits", data_dir=tmp_path)

@@ -34,9 +34,9 @@ print(f"{len(result.tensors)} tensors agree: {', '.join(reference)}"[:78] + ", .
 
 # %% bugs-code
 from numpy_vgg7.parity.localise import localise
-from numpy_vgg7.parity.mutants import CATALOGUE
+from numpy_vgg7.parity.mutants import NETWORK
 
-catalogue = {mutant.name: mutant for mutant in CATALOGUE}
+catalogue = {mutant.name: mutant for mutant in NETWORK}
 
 
 def examine(bug):

@@ -1,5 +1,6 @@
 """The application, and the commands that have no module of their own."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -91,7 +92,7 @@ def evaluate(
     model = options.read_weights(weights)
     encoding, test = PLAIN, None
     part = split or ("test" if data == "digits" else None)
-    if weights.is_dir() and not options.given(context, "data"):
+    if os.path.isdir(weights) and not options.given(context, "data"):
         run = read_config(weights / "config.json", "name the data with --data")
         part = split or "test"
         data, test, encoding = run.data, run.test_data, run.encoding

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from numpy_vgg7.errors import escaped
+from numpy_vgg7.errors import OutputError, escaped
 
 
 class Screen(Console):
@@ -70,7 +70,8 @@ def give_up(error: OSError) -> None:
     if error.errno != errno.EPIPE:
         place = error.filename or "standard output"
         found = os.strerror(error.errno or errno.EIO).lower()
-        complain(f"{place}: expected a place to write to or read from, found {found}; choose another")
+        line = OutputError(place, "a place to write to or read from", found, "choose another")
+        complain(str(line))
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:

@@ -1,5 +1,6 @@
 """Options, output and optional dependencies shared by several commands."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -241,7 +242,7 @@ def read_weights(path: Path, origin: "Origin | None" = None) -> "VGG7":
 
 def weights_file(path: Path) -> Path:
     """The best weights of a run folder, which is said; any other path as it is. Raises WeightsError."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # unlike Path.is_dir, for names of any length
         return path
     from numpy_vgg7.errors import WeightsError
     from numpy_vgg7.training.run_folder import RunFolder
