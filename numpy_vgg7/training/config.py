@@ -111,7 +111,7 @@ def _is_number(value: object) -> bool:
 # `fast` and `best` are for MNIST; the default is for a few thousand small images.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "fast": {"epochs": 2, "batch_size": 64, "lr_conv": 0.1, "lr_fc": 0.1, "augment": False},
+    "fast": {"epochs": 2, "batch_size": 128, "lr_conv": 0.2, "lr_fc": 0.2, "augment": False},
     "best": {
         "epochs": 30, "batch_size": 64, "lr_conv": 0.1, "lr_fc": 0.1, "augmentation": "strong",
         "label_smoothing": 0.1, "decay_biases": False, "average": 5,
