@@ -1,7 +1,8 @@
 """Trainings that are killed: at each of their calls of the operating system, or at any time.
 
 `python -m tests.kills steps` kills the command `train` at every call, `python -m tests.kills random COUNT`
-after random times. Both continue each training, and compare it with one that was not killed. Not on Windows.
+after random times. Both continue each training, and compare it with one that was not killed. Options of
+`train` may follow, such as `random 20 --data mnist --limit 2000 --epochs 6`. Not on Windows.
 """
 
 import contextlib
@@ -12,15 +13,16 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 CALLS = ("open", "write", "fsync", "close", "replace", "rename", "mkdir", "unlink", "rmdir", "listdir")
 FILES = ("last.safetensors", "best.safetensors")
-COMMAND = (
-    "train", "--channels", "4,4,8,8", "--hidden", "24,16", "--limit", "60", "--batch-size", "16", "--epochs",
-    "3", "--average", "2",
+OPTIONS = (
+    "--channels", "4,4,8,8", "--hidden", "24,16", "--limit", "60", "--batch-size", "16", "--epochs", "3",
+    "--average", "2",
 )  # fmt: skip
 
 # Trains in a folder, new or begun; raises FileNotFoundError if it was to be continued and was not begun.
@@ -132,17 +134,17 @@ def uninterrupted(training: Training, root: Path) -> dict[str, bytes]:
     return {name: (root / "whole" / name).read_bytes() for name in FILES}
 
 
-def command(folder: Path, resume: bool) -> None:
+def command(folder: Path, resume: bool, options: Sequence[str] = OPTIONS) -> None:
     """`numpy-vgg7 train` in this process."""
     from numpy_vgg7 import plots
     from numpy_vgg7.cli.commands import app
     from numpy_vgg7.errors import VGG7Error
 
     plots.available = lambda: False
-    words = ("train", "--resume", folder) if resume else (*COMMAND, "--out", folder)
+    words = ("--resume", folder) if resume else (*options, "--out", folder)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            app([str(word) for word in words], standalone_mode=False)
+            app(["train", *map(str, words)], standalone_mode=False)
     except VGG7Error as error:
         if "no training was begun" in str(error):
             raise FileNotFoundError from error
@@ -150,11 +152,13 @@ def command(folder: Path, resume: bool) -> None:
 
 
 if __name__ == "__main__":
+    mode, count = sys.argv[1], 2 if sys.argv[1] == "random" else 1
+    training = partial(command, options=sys.argv[count + 1 :] or OPTIONS)
     with tempfile.TemporaryDirectory() as parent:
-        if sys.argv[1] == "steps":
-            number, wrong = every_step(command, Path(parent))
+        if mode == "steps":
+            number, wrong = every_step(training, Path(parent))
         else:
-            number, wrong = random_times(command, Path(parent), int(sys.argv[2]))
+            number, wrong = random_times(training, Path(parent), int(sys.argv[2]))
     print(f"{number} trainings were killed; {len(wrong)} faults")
     print(*wrong, sep="\n")
     sys.exit(bool(wrong))
