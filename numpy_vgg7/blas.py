@@ -2,14 +2,14 @@
 
 import os
 import time
+from contextlib import suppress
 from functools import cache
-from threading import Lock, get_ident
+from threading import RLock, get_ident
 from typing import Any
 
 PATIENCE = 10.0  # seconds that a fork waits for the blocks of other threads
 
-_entrance, _lock = Lock(), Lock()  # to begin a block, both; to end one, the second
-_held: list[Any] = []  # of the two, during a fork
+_entrance, _lock = RLock(), RLock()  # to begin a block, both; to end one, the second
 _users: dict[object, int] = {}  # the blocks, and their threads
 _before: list[int] = []  # the threads of `libraries` before the first user; empty without users
 
@@ -58,26 +58,24 @@ def _before_fork() -> None:
     Not for longer than PATIENCE, since a thread may wait in its block for the new process.
     """
     _entrance.acquire()
-    _held.append(_entrance)
     deadline = time.monotonic() + PATIENCE
     _lock.acquire()
     while set(_users.values()) - {get_ident()} and time.monotonic() < deadline:
         _lock.release()
         time.sleep(1e-3)
         _lock.acquire()
-    _held.append(_lock)
 
 
 def _after_fork() -> None:
-    while _held:
-        _held.pop().release()
+    for lock in (_lock, _entrance):
+        with suppress(RuntimeError):  # not ours: an interrupt has ended the wait
+            lock.release()
 
 
 def _after_fork_in_child() -> None:
     """End the blocks of other threads, which do not exist in the new process."""
     global _entrance, _lock
-    _entrance, _lock = Lock(), Lock()
-    _held.clear()
+    _entrance, _lock = RLock(), RLock()
     for user in [user for user, thread in _users.items() if thread != get_ident()]:
         del _users[user]
     if not _users:

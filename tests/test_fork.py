@@ -1,8 +1,10 @@
 """A model can be used in forked and in spawned processes, whatever other threads do with it meanwhile."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -126,6 +128,29 @@ def test_a_fork_does_not_wait_for_its_own_thread(monkeypatch):
     with blas.single_threaded():
         assert in_child(lambda: len(new_model().predict(images())) == 32)
     new_model().predict(images())
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python drops the interrupt
+@pytest.mark.parametrize("event", range(1, 9))
+def test_an_interrupt_while_a_fork_waits_leaves_a_model_that_works(event):
+    model, seen = new_model(), 0
+
+    def count(frame, kind, argument):
+        nonlocal seen
+        seen += kind in ("call", "c_return") and frame.f_code is blas._before_fork.__code__
+        if seen == event:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    sys.setprofile(count)
+    with contextlib.suppress(KeyboardInterrupt):
+        assert in_child(lambda: len(model.predict(images())) == 32)
+    sys.setprofile(None)
+    user = threading.Thread(target=model.predict, args=(images(),), daemon=True)
+    user.start()
+    user.join(HANG)
+    assert not user.is_alive(), "a lock is held for ever"
 
 
 @needs_fork
