@@ -21,7 +21,7 @@ from numpy_vgg7.data.idx import read_idx
 from numpy_vgg7.errors import LONGEST, DataError
 from numpy_vgg7.parity.case_file import find_case, read_case
 from numpy_vgg7.pictures.read import read_images
-from numpy_vgg7.reading import FileKind, most_bytes, read_npy, read_npz
+from numpy_vgg7.reading import FileKind, border, most_bytes, read_npy, read_npz
 from numpy_vgg7.training.run_folder import read_config
 from numpy_vgg7.weights import import_weights, save
 from tests.commands import ROOT
@@ -125,6 +125,17 @@ def test_what_is_no_regular_file_is_one_line_at_once(tmp_path, monkeypatch, read
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_a_pipe_that_takes_the_place_of_a_file_while_it_is_opened_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "x.npy"
+    path.touch()
+    before = os.stat(path)
+    path.unlink()
+    os.mkfifo(path)
+    monkeypatch.setattr(border.os, "stat", lambda path: before)
+    with pytest.raises(DataError, match="a pipe"):
+        read_npy(path)
+
+
 def test_a_pipe_beside_a_candidate_does_not_hang_the_search_for_the_case(tmp_path):
     os.mkfifo(tmp_path / "a.safetensors")
     with pytest.raises(VGG7Error, match="one case file in the same folder"):
