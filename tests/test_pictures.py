@@ -163,6 +163,12 @@ def test_a_frame_around_the_digit_is_left_out_and_a_zero_is_none(rng):
         assert framed.warnings == ("a frame was left out",)
 
 
+def test_a_long_stroke_is_no_frame():
+    grey = np.full((420, 420), 0.9)
+    grey[10:-10, 195:225] = 0.1  # a one of 30 by 400 pixels
+    assert label(prepare(grey, 28).image) == 1
+
+
 def test_specks_are_left_out_and_counted(rng):
     grey = page(rng, side=(300, 400)).pixels(rng)[..., 0]
     clean = prepare(grey, 28)
