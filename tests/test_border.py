@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy_vgg7.data.idx import read_idx
 from numpy_vgg7.errors import LONGEST, DataError
 from numpy_vgg7.parity.case_file import find_case, read_case
 from numpy_vgg7.pictures.read import read_images
-from numpy_vgg7.reading import FileKind, border, most_bytes, read_npy, read_npz
+from numpy_vgg7.reading import LONGEST_TEXT, FileKind, border, most_bytes, read_npy, read_npz
 from numpy_vgg7.training.run_folder import read_config
 from numpy_vgg7.weights import import_weights, save
 from tests.commands import ROOT
@@ -158,6 +159,24 @@ def test_a_file_longer_than_the_memory_is_refused_before_it_is_read(tmp_path):
         file.truncate(2**43)  # takes no space
     with pytest.raises(VGG7Error, match="memory there are"):
         read_npy(tmp_path / "x.npy")
+
+
+def test_a_configuration_that_is_too_long_is_refused_before_it_is_parsed(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text("{}" + " " * LONGEST_TEXT)
+    with pytest.raises(VGG7Error, match="of at most 1,048,576 bytes, found 1,048,578"):
+        CONFIG_FILE.read(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+def test_an_archive_with_two_arrays_of_one_name_is_refused(tmp_path):
+    path, content = tmp_path / "twice.npz", io.BytesIO()
+    np.save(content, np.zeros(3))
+    with zipfile.ZipFile(path, "w") as archive:
+        for _ in range(2):
+            archive.writestr("images.npy", content.getvalue())
+    with pytest.raises(VGG7Error, match="2 entries"):
+        read_npz(path)
 
 
 def test_an_archive_larger_than_the_memory_is_refused_before_it_is_expanded(tmp_path, monkeypatch):
