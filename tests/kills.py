@@ -141,7 +141,8 @@ def command(folder: Path, resume: bool, options: Sequence[str] = OPTIONS) -> Non
     from numpy_vgg7.errors import VGG7Error
 
     plots.available = lambda: False
-    words = ("--resume", folder) if resume else (*options, "--out", folder)
+    threads = options[options.index("--threads") :][:2] if "--threads" in options else ()  # no setting
+    words = ("--resume", folder, *threads) if resume else (*options, "--out", folder)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             app(["train", *map(str, words)], standalone_mode=False)
