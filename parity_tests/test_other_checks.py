@@ -1,12 +1,14 @@
 """Purity, extreme values and interchange, each rule; and what `parity prove` makes of all checks."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 
-from numpy_vgg7 import functional, model, network
+from numpy_vgg7 import engine, functional, model, network
 from numpy_vgg7.engine import executor
 from numpy_vgg7.network import Activation, Linear
 from numpy_vgg7.parity import checks, extremes
@@ -16,7 +18,16 @@ from numpy_vgg7.parity.engine_check import EngineCase
 from numpy_vgg7.parity.extremes import close, extreme_numbers
 from numpy_vgg7.parity.localise import Culprit
 from numpy_vgg7.parity.mutants import CATALOGUE
-from numpy_vgg7.parity.prove import Verdict, control, examine, needed
+from numpy_vgg7.parity.prove import (
+    TRAINS,
+    WITHOUT_ENGINE,
+    Verdict,
+    control,
+    examine,
+    kinds_for,
+    needed,
+    remembered,
+)
 from numpy_vgg7.parity.purity import impurities
 from numpy_vgg7.weights.formats import WRITERS
 from torch_ref.trace import trace as referee
@@ -286,6 +297,38 @@ def test_a_bug_is_settled_when_enough_checks_have_caught_it_and_one_has_located_
         settled = examine(SUITE, enough=2)
         assert list(settled) == list(CHECKS)[: list(CHECKS).index("complex step") + 1]
         assert examine(SUITE).keys() == CHECKS.keys()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CHECKS if kind not in TRAINS])
+def test_a_bug_of_the_engine_is_looked_for_by_the_checks_that_run_the_engine(kind):
+    folder, files = str(Path(engine.__file__).parent), set()
+    sys.setprofile(lambda frame, event, argument: files.add(frame.f_code.co_filename))
+    try:
+        assert list(CHECKS[kind](SUITE)) == []
+    finally:
+        sys.setprofile(None)
+    runs = any(file.startswith(folder) for file in files)
+    assert runs == (kind not in WITHOUT_ENGINE)
+    (of_engine,) = (mutant for mutant in CATALOGUE if mutant.name == "filters of an earlier step (engine)")
+    assert (kind in kinds_for(of_engine)) == runs
+    assert kind in kinds_for(CATALOGUE[0])
+
+
+def test_a_reference_trace_is_computed_once_for_equal_cases_and_cannot_be_spoilt():
+    calls = []
+
+    def counted(case):
+        calls.append(case)
+        return referee(case)
+
+    first = remembered(counted, SUITE.even())
+    first["conv1"][:] = 0
+    assert remembered(counted, SUITE.even())["conv1"].any()
+    assert len(calls) == 1
+    for other in (SUITE.kinks(), replace(SUITE.even(), sgd=replace(RATES, momentum=0.5)), SUITE.single()):
+        for name, array in referee(other).items():
+            assert np.array_equal(remembered(counted, other)[name], array), name
+    assert len(calls) == 4
 
 
 def test_the_control_names_what_it_finds():

@@ -5,11 +5,16 @@
 
 import pytest
 import torch
+from torch import nn
 
-from numpy_vgg7.optim import SCHEDULES
+from numpy_vgg7 import VGG7Config
+from numpy_vgg7.optim import SCHEDULES, SGD
+from numpy_vgg7.parity.case import random_case, random_model
 from numpy_vgg7.parity.training_check import TRAININGS, trajectory_faults
 from numpy_vgg7.parity.training_parts import PARTS
-from torch_ref.training import SCHEDULERS, train_batches
+from tests.commands import python
+from torch_ref.training import SCHEDULERS, optimizer, train_batches, train_steps
+from torch_ref.weights import to_torch
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,3 +61,34 @@ def test_a_schedule_agrees_with_pytorchs_schedulers(name, steps):
         assert SCHEDULES[name](step, steps) == pytest.approx(sgd.param_groups[0]["lr"], abs=1e-12)
         sgd.step()
         scheduler.step()
+
+
+@pytest.mark.parametrize(
+    "sgd",
+    [SGD(0.02, 0.05), SGD(0.02, 0.05, 0.9, 0.01), SGD(0.02, 0.05, 0.9, 0.01, True, False)],
+    ids=["plain", "momentum", "Nesterov"],
+)
+def test_steps_on_one_batch_are_those_of_pytorchs_class_to_the_bit(sgd):
+    case = random_case(random_model(VGG7Config.preset("vgg7", image_size=8), 0), 3, 0)
+    images, labels = torch.tensor(case.images), torch.tensor(case.labels)
+    found = train_steps(to_torch(case.model), images, labels, sgd, (1, 3))
+    module = to_torch(case.model)
+    theirs = optimizer(module, sgd)
+    for step in range(1, 4):
+        theirs.zero_grad()
+        nn.functional.cross_entropy(module(images), labels).backward()
+        theirs.step()
+        for name, parameter in module.named_parameters() if step in found else ():
+            assert torch.equal(found[step][name], parameter), (step, name)
+
+
+def test_the_reference_trace_leaves_the_compiler_of_pytorch_unloaded():
+    code = """import sys
+from numpy_vgg7 import VGG7Config
+from numpy_vgg7.parity.case import random_case, random_model
+from torch_ref.trace import trace
+trace(random_case(random_model(VGG7Config.preset("vgg7", image_size=8), 0), 1, 0))
+assert "torch._dynamo" not in sys.modules
+"""
+    done = python("-c", code)
+    assert done.code == 0, done.stderr

@@ -14,8 +14,10 @@ def main() -> None:
     run(PYTHON, "-m", "ruff", "check", ".")
     run(PYTHON, "-m", "ruff", "format", "--check", ".")
     run(PYTHON, "-m", "mypy")
-    # A worker per core. The tests of a file stay together, since they share what is slow to make.
-    run(PYTHON, "-m", "pytest", "--numprocesses", "auto", "--dist", "loadfile", *sys.argv[1:])
+    # A worker per core. The tests of a file stay together, since they share what is slow to make, and the
+    # files are taken in the order of `conftest.py`.
+    workers = ("--numprocesses", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
+    run(PYTHON, "-m", "pytest", *workers, *sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -28,3 +28,15 @@ def python(*words: object, cwd: Path = ROOT, **settings: str) -> Done:
 def numpy_vgg7(*words: object, cwd: Path = ROOT, **settings: str) -> Done:
     """Run one command of numpy-vgg7; warnings are errors."""
     return python("-W", "error", "-m", "numpy_vgg7", *words, cwd=cwd, **settings)
+
+
+# The benchmark with few rounds and small products, to be followed by its words. No test asserts a time.
+QUICK_BENCH = (
+    "-c",
+    """from numpy_vgg7.bench import measure
+measure.ROUNDS = 2
+measure.sgemm_peak.__defaults__ = 512, 2
+from numpy_vgg7.cli import main
+main()""",
+    "bench",
+)

@@ -13,13 +13,14 @@ from numpy_vgg7.bench.scaling import scale, thread_counts
 from numpy_vgg7.bench.times import TORCH, Measurement, Times, compare
 from numpy_vgg7.cli import bench as command
 from numpy_vgg7.plots import write_figure
-from tests.commands import numpy_vgg7, python
+from tests.commands import QUICK_BENCH, numpy_vgg7, python
 from torch_ref.bench import ready
 
 
 @pytest.fixture(scope="module")
 def found():
-    done = numpy_vgg7("bench", "--cases", "article-b1", "--threads", 1, "--json", OPENBLAS_CORETYPE="Haswell")
+    words = ("--cases", "article-b1", "--threads", 1, "--json")
+    done = python("-W", "error", *QUICK_BENCH, *words, OPENBLAS_CORETYPE="Haswell")
     assert done.code == 0, done.stderr
     assert done.stderr == ""
     return json.loads(done.stdout)
@@ -234,7 +235,7 @@ def test_the_profile_names_every_stage_of_a_step():
 
 def test_the_profile_is_drawn_and_printed(tmp_path):
     picture = tmp_path / "profile.png"
-    done = numpy_vgg7("bench", "--profile", "--plot", picture, "--json")
+    done = python("-W", "error", *QUICK_BENCH, "--profile", "--plot", picture, "--json")
     assert done.code == 0, done.stderr
     assert "conv1 forward" in [stage["name"] for stage in json.loads(done.stdout)["stages"]]
     assert json.loads(done.stdout)["case"] == "vgg7-b64"
@@ -244,7 +245,7 @@ def test_the_profile_is_drawn_and_printed(tmp_path):
 def test_each_chosen_case_is_profiled(tmp_path):
     picture = tmp_path / "profiles.png"
     words = ("--cases", "article-b1", "--cases", "article-b64", "--plot", picture, "--json")
-    done = numpy_vgg7("bench", "--profile", *words)
+    done = python("-W", "error", *QUICK_BENCH, "--profile", *words)
     assert done.code == 0, done.stderr
     found = json.loads(done.stdout)
     assert [profile["case"] for profile in found["profiles"]] == ["article-b1", "article-b64"]

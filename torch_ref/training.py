@@ -3,10 +3,12 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR
+from torch.optim.sgd import sgd as sgd_step
 
 from numpy_vgg7.functional import Array, Labels
 from numpy_vgg7.model import VGG7
@@ -17,8 +19,8 @@ from torch_ref.model import TorchVGG7
 from torch_ref.weights import to_torch
 
 
-def optimizer(module: TorchVGG7, config: SGD) -> torch.optim.SGD:
-    """torch.optim.SGD with two parameter groups, weights and biases, for each of the two learning rates."""
+def parameter_groups(module: TorchVGG7, config: SGD) -> list[dict[str, Any]]:
+    """Two parameter groups, weights and biases, for each of the two learning rates."""
     layers = [child for child in module if isinstance(child, (nn.Conv2d, nn.Linear))]
     groups = []
     for kind, lr in ((nn.Conv2d, config.lr_conv), (nn.Linear, config.lr_fc)):
@@ -29,6 +31,12 @@ def optimizer(module: TorchVGG7, config: SGD) -> torch.optim.SGD:
         if biases:
             decay = decay if config.decay_biases else 0.0
             groups.append({"params": biases, "lr": lr, "weight_decay": decay})
+    return groups
+
+
+def optimizer(module: TorchVGG7, config: SGD) -> torch.optim.SGD:
+    """torch.optim.SGD of the parameter groups."""
+    groups = parameter_groups(module, config)
     return torch.optim.SGD(groups, lr=config.lr_fc, momentum=config.momentum, nesterov=config.nesterov)
 
 
@@ -39,15 +47,25 @@ def train_steps(
     config: SGD,
     steps: Sequence[int],
 ) -> dict[int, dict[str, torch.Tensor]]:
-    """Take `max(steps)` steps on one batch. Return copies of the parameters after each number of `steps`."""
-    sgd = optimizer(module, config)
+    """Take `max(steps)` steps on one batch. Return copies of the parameters after each number of `steps`.
+
+    By the function that torch.optim.SGD calls: the class loads PyTorch's compiler, which takes seconds.
+    """
+    groups = parameter_groups(module, config)
+    buffers: list[list[torch.Tensor | None]] = [[None for _ in group["params"]] for group in groups]
     copies = {}
     for step in range(1, max(steps, default=0) + 1):
-        sgd.zero_grad()
+        module.zero_grad()
         nn.functional.cross_entropy(module(images), labels).backward()  # type: ignore[no-untyped-call]
         if config.clip_norm is not None:
             nn.utils.clip_grad_norm_(module.parameters(), config.clip_norm)
-        sgd.step()
+        with torch.no_grad():
+            for group, own in zip(groups, buffers, strict=True):
+                sgd_step(
+                    group["params"], [p.grad for p in group["params"]], own, lr=group["lr"],
+                    momentum=config.momentum, weight_decay=group["weight_decay"], dampening=0.0,
+                    nesterov=config.nesterov, maximize=False,
+                )  # fmt: skip
         if step in steps:
             copies[step] = {name: p.detach().clone() for name, p in module.named_parameters()}
     return copies

@@ -246,7 +246,7 @@ def as_it_is_run(engine_case: EngineCase) -> Iterator[None]:
             stack.enter_context(mock.patch.dict(vars(plan), sizes))
             stack.enter_context(mock.patch.object(update, "BLOCK_SIZE", 1))
             block = float(gemm.MIN_ROWS * len(images) * _inputs_of_classifier(layers))
-            stack.enter_context(mock.patch.object(gemm, "block_limit", return_value=block))
+            stack.enter_context(mock.patch.object(gemm, "block_limit", lambda: block))  # noqa: PT008 a mock is slow
             at_a_time = engine_case.images_per_shard + 1
             stack.enter_context(mock.patch.object(model_module, "INFERENCE_BATCH", at_a_time))
         if engine_case.in_turns:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Barrier, Lock, Thread
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -61,25 +61,28 @@ class _Lock:
 
 
 class Turns:
-    """Whose turn it is. `ready` are the tasks that wait for their turn, in the order in which they get it."""
+    """Whose turn it is. `ready` are the tasks that wait for their turn, in the order in which they get it.
+
+    A task is a lock that is held until its turn, so that giving a turn wakes one thread and no other.
+    """
 
     def __init__(self, count: int) -> None:
-        self.missing = count  # tasks that have not arrived yet
-        self.ready: deque[object] = deque()
-        self.turn: object = None
-        self.changed = Condition()
+        self.arrived = Barrier(max(1, count))
+        self.ready: deque[Lock] = deque()
+        self.turn: Lock | None = None
+        self.guard = Lock()  # of the two above
         self.errors: list[BaseException] = []
 
     def work(self, task: Work) -> None:
         """Run one of the tasks."""
-        me = object()
-        with self.changed:
-            self.missing -= 1
+        me = Lock()
+        me.acquire()
+        with self.guard:
             self.ready.append(me)
-            if not self.missing:  # the last to arrive gives the first turn
+        if self.arrived.wait() == 0:  # one of them gives the first turn
+            with self.guard:
                 self._next()
-            self.changed.wait_for(lambda: not self.missing)
-            self._wait(me)
+        self._wait(me)
         sys.settrace(lambda frame, event, argument: self._line(me, frame))
         try:
             task()
@@ -87,11 +90,11 @@ class Turns:
             self.errors.append(error)
         finally:
             sys.settrace(None)
-            with self.changed:
+            with self.guard:
                 if self.turn is me:
                     self._next()
 
-    def _line(self, me: object, frame: FrameType) -> Any:
+    def _line(self, me: Lock, frame: FrameType) -> Any:
         """What Python calls for each new function: a function to be called before each of its lines."""
         if not frame.f_code.co_filename.startswith(TRACED):
             return None
@@ -103,19 +106,24 @@ class Turns:
 
         return before_line
 
-    def _let_others_run(self, me: object) -> None:
-        with self.changed:
+    def _let_others_run(self, me: Lock) -> None:
+        with self.guard:
             self.ready.append(me)
             if self.turn is me:
                 self._next()
-            self._wait(me)
+        self._wait(me)
 
-    def _wait(self, me: object) -> None:
-        if not self.changed.wait_for(lambda: self.turn is me, PATIENCE):
-            if me in self.ready:
+    def _wait(self, me: Lock) -> None:
+        if me.acquire(timeout=PATIENCE):
+            return
+        with self.guard:
+            if self.turn is me:  # since then
+                me.acquire()
+            else:
                 self.ready.remove(me)
-            self.turn = me
+                self.turn = me
 
     def _next(self) -> None:
         self.turn = self.ready.popleft() if self.ready else None
-        self.changed.notify_all()
+        if self.turn:
+            self.turn.release()

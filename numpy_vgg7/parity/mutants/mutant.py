@@ -30,6 +30,13 @@ class Replacement:
         module, attribute = self.owner.split(":")
         return getattr(importlib.import_module(module), attribute)
 
+    @property
+    def module(self) -> str:
+        """The full name of the module that the owner is, or is defined in; "" for a table, which has none."""
+        if isinstance(self.owner, str):
+            return self.owner.split(":")[0]
+        return str(getattr(self.owner, "__module__", getattr(self.owner, "__name__", "")))
+
     def current(self) -> Any:
         """What the name stands for now. Raises LookupError if the owner itself doesn't define it."""
         owner = self.resolve()
@@ -53,6 +60,10 @@ class Mutant:
     name: str
     place: str
     replacements: tuple[Replacement, ...]
+
+    def is_in(self, package: str) -> bool:
+        """Whether nothing outside a package is replaced: "numpy_vgg7.engine"."""
+        return all(replacement.module.startswith(package) for replacement in self.replacements)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
