@@ -54,12 +54,8 @@ class VGG7Config:
         for index, group in enumerate(self.groups):
             inputs, outputs = (1, *self.channels)[index : index + 2]
             if inputs % group or outputs % group:
-                raise ConfigError(
-                    f"groups of conv{index + 1}",
-                    f"a divisor of its {inputs} input and {outputs} output channels",
-                    group,
-                    "change groups or channels",
-                )
+                expected = f"groups of conv{index + 1} that divide its {inputs} input and {outputs} output channels"
+                raise ConfigError("channels and groups", expected, group, "change one of them")
         for activation in self.activations:
             if not isinstance(activation, str) or activation not in ACTIVATIONS:
                 known = ", ".join(ACTIVATIONS)

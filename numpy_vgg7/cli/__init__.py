@@ -28,7 +28,7 @@ def main() -> None:
     from numpy_vgg7.cli.commands import app
     from numpy_vgg7.errors import VGG7Error
 
-    console.accept_any_text()
+    console.prepare_streams()
     try:
         handle_stops(interrupt)
         try:

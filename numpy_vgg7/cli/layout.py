@@ -3,7 +3,10 @@
 import re
 from typing import Any, ClassVar
 
+from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
+
+from numpy_vgg7.errors import VGG7Error
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 WORDS = {"int": "N", "int range": "N", "float": "X", "float range": "X", "str": "NAME", "path": "PATH"}
@@ -13,6 +16,20 @@ class Command(TyperCommand):
     """A command. `headings` maps the options that begin a section of the help to its title."""
 
     headings: ClassVar[dict[str, str]] = {}
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. An error about settings that were given as options is a usage error that names them."""
+        try:
+            return super().invoke(ctx)
+        except VGG7Error as error:
+            names = error.what.split(" and ")
+            concerned = [parameter for parameter in self.params if parameter.name in names]
+            given = [option for option in concerned if _is_given(ctx, option)]
+            if len(concerned) < len(names) or not given:
+                raise
+            message = str(error).removeprefix(f"{error.what}: ")
+            hint = " and ".join(repr(option.opts[0]) for option in given)
+            raise BadParameter(message, ctx, param_hint=hint) from error
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The parts of the usage line, without braces around what has no alternative."""
@@ -37,6 +54,11 @@ class Command(TyperCommand):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+def _is_given(ctx: Any, option: Any) -> bool:
+    source = ctx.get_parameter_source(option.name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 class Group(TyperGroup):

@@ -1,6 +1,5 @@
 """Opening files, and one error type for all that can go wrong in parsing them."""
 
-import errno
 import os
 import stat
 import warnings
@@ -11,7 +10,7 @@ from io import BufferedReader
 from pathlib import Path
 from threading import RLock
 
-from numpy_vgg7.errors import DataError, VGG7Error
+from numpy_vgg7.errors import DataError, VGG7Error, current_folder_is_gone, remedy, words
 from numpy_vgg7.limits import require_memory
 
 MORE = "use a machine with more memory"
@@ -90,7 +89,8 @@ class FileKind:
         except Exception as error:
             name = type(error).__name__
             plain = isinstance(error, (ValueError, OSError)) and str(error)
-            raise self.damaged(path, str(error) if plain else f"{name}: {error}".rstrip(": ")) from error
+            found = words(error) if plain else f"{name}: {error}".rstrip(": ")
+            raise self.damaged(path, found) from error
 
     @contextmanager
     def opened(self, path: Path) -> Iterator[BufferedReader]:
@@ -116,7 +116,8 @@ class FileKind:
                 raise
         except (OSError, ValueError) as error:  # ValueError: a null character in the name
             found = _found(path, error)
-            raise self.error(str(path), f"a readable {self.name}", found, "check the path") from error
+            fix = remedy(error, "check the path")
+            raise self.error(str(path), f"a readable {self.name}", found, fix) from error
         return number
 
     def read(self, path: Path) -> bytes:
@@ -136,8 +137,6 @@ def _require_regular(mode: int) -> None:
 
 
 def _found(path: Path, error: OSError | ValueError) -> str:
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and not current_folder_is_gone(error):
         return "a link to nothing" if path.is_symlink() else "nothing there"
-    if isinstance(error, OSError):
-        return os.strerror(error.errno or errno.EIO).lower()
-    return str(error)
+    return words(error)
