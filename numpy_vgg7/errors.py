@@ -30,6 +30,7 @@ class VGG7Error(Exception):
 
     def __init__(self, what: str, expected: str, found: object, fix: str) -> None:
         *parts, last = (printable(words(part)) for part in (what, expected, found, fix))
+        parts[2] = parts[2] or "nothing"
         room = LONGEST - len(": expected , found ; ")
         last = _shortened(last, room // 2)  # of the others first
         room -= len(last)

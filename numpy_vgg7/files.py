@@ -34,6 +34,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise OutputError.of(path, "a place to write to", error, fix) from error
 
 
+def require_suffix(path: Path, suffix: str) -> None:
+    """Raise OutputError unless the name of a file to be written ends in `suffix`, in either case."""
+    if path.suffix.lower() != suffix:
+        raise OutputError(str(path), f"a name ending in {suffix}", repr(path.suffix), "rename it")
+
+
 def move(path: Path, target: Path) -> None:
     """Rename a file, in place of `target` if that exists. Raises OutputError."""
     try:

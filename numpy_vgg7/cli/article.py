@@ -49,13 +49,13 @@ def article(
     from numpy_vgg7 import plots
     from numpy_vgg7.article.protocol import BACKPROPS, prepare, read_data, train
 
-    if preset:
+    if preset is not None:
         for name, flag in (("backprop", "--backprop"), ("epochs", "--epochs"), ("plot_dir", "--plots")):
             if options.given(context, name):
                 raise typer.BadParameter(f"cannot be combined with {flag}", param_hint="--preset")
         _tuned(preset, seed if options.given(context, "seed") else 0, data_dir, as_json)
         return
-    options.require_one_of("--backprop", backprop, BACKPROPS)
+    options.require_one_of("backprop", backprop, BACKPROPS)
     if plot_dir:
         options.require_matplotlib("article --plots")
     split, model = prepare(read_data(data_dir), seed)

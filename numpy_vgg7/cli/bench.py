@@ -90,7 +90,7 @@ def bench(
 
     names = _names(peer) or ["none"]
     for name in names:
-        options.require_one_of("--peer", name, CHOICES)
+        options.require_one_of("peer", name, CHOICES)
     if plot:
         options.require_matplotlib("bench --plot")
     if profile and (scaling or names != ["none"]):

@@ -39,7 +39,7 @@ def new(
     from numpy_vgg7.exercise.verdict import HINTS
     from numpy_vgg7.exercise.write import new as new_exercise
 
-    options.require_one_of("--hint", hint, HINTS)
+    options.require_one_of("hint", hint, HINTS)
     for path in new_exercise(folder, seed, hint):
         screen.print(f"wrote {path}")
     line = f"next: fix {folder / 'network.py'}, then run numpy-vgg7 exercise check {folder}"
@@ -59,7 +59,7 @@ def check(
     from numpy_vgg7.exercise.verdict import HINTS
     from numpy_vgg7.exercise.verdict import check as check_exercise
 
-    options.require_one_of("--hint", hint, HINTS)
+    options.require_one_of("hint", hint, HINTS)
     verdict = check_exercise(folder)
     if as_json:
         kept = {"none": (), "place": ("place",), "words": ("place", "words")}[hint]

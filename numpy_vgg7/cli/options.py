@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from numpy_vgg7.cli.console import messages, warnings
-from numpy_vgg7.errors import MissingDependencyError
+from numpy_vgg7.errors import ConfigError, MissingDependencyError
 from numpy_vgg7.limits import MOST_THREADS
 from numpy_vgg7.suggestions import instead
 
@@ -134,12 +134,11 @@ def print_notes(data: "Dataset") -> None:
         print_note(note)
 
 
-def require_one_of(flag: str, value: str, known: Iterable[str]) -> None:
-    """Raise a usage error unless an option has one of these values."""
+def require_one_of(name: str, value: str, known: Iterable[str]) -> None:
+    """Raise ConfigError, which is a usage error, unless an option has one of these values."""
     known = list(known)
     if value not in known:
-        message = f"{value!r} is not one of {', '.join(known)}; "
-        raise typer.BadParameter(message + instead(value, known), param_hint=flag)
+        raise ConfigError(name, f"one of {', '.join(known)}", repr(value), instead(value, known))
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:

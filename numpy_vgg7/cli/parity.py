@@ -9,6 +9,7 @@ from numpy_vgg7.cli import options
 from numpy_vgg7.cli.console import print_json, screen
 from numpy_vgg7.cli.layout import Command, Group
 from numpy_vgg7.cli.options import AsJson, track
+from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.parity import CONTROL_SEEDS, TEST_SECONDS
 from numpy_vgg7.suggestions import instead
 
@@ -80,8 +81,8 @@ def run(
 
     case = _case(weights, preset, image_size, batch_size, seed)
     product = VGG7.from_params(case.model.config, case.model.params)
-    if perturb:
-        options.require_one_of("--perturb", perturb, product.params)
+    if perturb is not None:
+        options.require_one_of("perturb", perturb, product.params)
         product.params[perturb].flat[0] += 1e-6
     title = f"{weights or preset}: NumPy against PyTorch, batch of {batch_size}"
     forward, notes = options.onnx_programs()
@@ -127,10 +128,8 @@ def prove_(
     chosen = [mutant for mutant in known if (only or "").lower() in mutant.name.lower()]
     if not chosen:
         names = [mutant.name for mutant in known]
-        message = f"no bug has {only!r} in its name; " + instead(
-            only, names, f"there are: {'; '.join(names)}"
-        )
-        raise typer.BadParameter(message, param_hint="--only")
+        fix = instead(only, names, f"there are {len(names)}, such as {names[0]!r}")
+        raise ConfigError("only", "a part of the name of a bug", repr(only), fix)
     if tests:
         _prove_tests(tests, own_tests.applicable(chosen), time_limit, as_json)
         return
@@ -194,9 +193,11 @@ def case_(
     It contains weights, a batch and the correct trace; and a second, small batch with its own parameters,
     under the names "second/...", with exact zeros before ReLU and logits of 1000 and -1000.
     """
+    from numpy_vgg7.files import require_suffix
     from numpy_vgg7.parity import case_file
     from numpy_vgg7.parity.second import second_case
 
+    require_suffix(file, ".safetensors")
     with options.pytorch("parity case"):
         from torch_ref.trace import trace as reference
 

@@ -77,7 +77,9 @@ def train(
         ),
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = DEFAULTS.epochs,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = DEFAULTS.batch_size,
+    batch_size: Annotated[
+        int, typer.Option(help="Images per step; at most all are used.")
+    ] = DEFAULTS.batch_size,
     lr_conv: Annotated[float, typer.Option(help="Peak learning rate of conv1 to conv4.")] = DEFAULTS.lr_conv,
     lr_fc: Annotated[float, typer.Option(help="Peak learning rate of fc5 to fc7.")] = DEFAULTS.lr_fc,
     schedule: Annotated[

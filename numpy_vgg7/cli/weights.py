@@ -1,5 +1,6 @@
 """`numpy-vgg7 export` and `import`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,17 +32,21 @@ def export(
     quiet: options.Quiet = False,
 ) -> None:
     """Convert weights to another format, losslessly. The suffix of OUT selects the format."""
-    from numpy_vgg7.files import write_bytes
+    from numpy_vgg7.files import require_suffix, write_bytes
     from numpy_vgg7.weights import save
     from numpy_vgg7.weights.layouts import LAYOUTS, from_pytorch
     from numpy_vgg7.weights.npz import npz_bytes
     from numpy_vgg7.weights.probe import write_probe
 
-    options.require_one_of("--layout", layout, LAYOUTS)
+    options.require_one_of("layout", layout, LAYOUTS)
     if layout != "pytorch" and out.suffix != ".npz":
         raise typer.BadParameter(
             "only .npz files can have a layout other than pytorch", param_hint="--layout"
         )
+    if probe:
+        require_suffix(probe, ".npz")
+        if os.path.realpath(probe) == os.path.realpath(out):
+            raise typer.BadParameter("expected another file than OUT", param_hint="'--probe'")
     writers = options.writers(out)
     model = options.read_weights(weights)
     if layout == "pytorch":
@@ -137,10 +142,10 @@ def _configuration(
     preset: str | None, config: Path | None, activations: str | None
 ) -> "tuple[VGG7Config | None, tuple[str, ...] | None]":
     """The configuration and the activations that the options give."""
-    from numpy_vgg7.config import CONFIG_FILE, VGG7Config
+    from numpy_vgg7.config import VGG7Config, read_config
 
     if sum(option is not None for option in (preset, config, activations)) > 1:
         raise typer.BadParameter("give one of --preset, --config and --activations", param_hint="--config")
-    known = VGG7Config.from_json(CONFIG_FILE.read(config)) if config else None
+    known = read_config(config) if config else None
     functions = tuple(name.strip() for name in activations.split(",")) if activations else None
     return known, VGG7Config.preset(preset).activations if preset else functions

@@ -69,7 +69,8 @@ class FileKind:
 
     def damaged(self, path: Path, found: object) -> VGG7Error:
         """The error of a file that is not what it should be."""
-        return self.error(str(path), f"a complete {self.name}", f"something else ({found})", self.fix)
+        found = "an empty file" if _is_empty(path) else f"something else ({found})"
+        return self.error(str(path), f"a complete {self.name}", found, self.fix)
 
     @contextmanager
     def parsing(self, path: Path) -> Iterator[None]:
@@ -134,6 +135,13 @@ class FileKind:
 def _require_regular(mode: int) -> None:
     if not stat.S_ISREG(mode):
         raise ValueError(_OTHERS.get(stat.S_IFMT(mode), "no regular file"))
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return os.path.getsize(path) == 0 and os.path.isfile(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _found(path: Path, error: OSError | ValueError) -> str:

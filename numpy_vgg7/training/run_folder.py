@@ -156,7 +156,7 @@ class RunFolder:
 
     def read_config(self) -> RunConfig:
         """Read config.json. Raises TrainingError if it is missing or invalid."""
-        if not os.path.exists(self.path):
+        if not os.path.lexists(self.path):
             fix = "give the same command without --resume"
             raise TrainingError(str(self.path), "a run folder", "nothing there: no training was begun", fix)
         return read_config(self.path / "config.json", "give --resume a folder that `train` created")
