@@ -38,9 +38,8 @@ def locked(path: Path, note: Callable[[str], None]) -> Iterator[bool]:
             free = lock(number)
         except OSError as error:
             free = True
-            note(
-                f"{path}: the file system has no locks ({words(error)}); let no other process use it meanwhile"
-            )
+            found = f"the file system has no locks ({words(error)})"
+            note(f"{path}: {found}; let no other process use it meanwhile")
         yield free
     finally:
         os.close(number)

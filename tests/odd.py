@@ -1,9 +1,12 @@
 """Odd situations: files of every kind, commands in this process or in a child, and what must hold of each."""
 
+import ctypes
 import os
 import shlex
 import sys
 import tempfile
+import traceback
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -13,9 +16,9 @@ from numpy_vgg7 import VGG7, VGG7Config, cli
 from tests.commands import Done
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="pipes, permissions and limits of POSIX")
-NOBODY = 65534  # the user and group who own nothing
 SUFFIXES = (
-    "safetensors", "npz", "npy", "pt", "onnx", "keras", "weights.h5", "png", "csv", "json", "toml", "py", "pkl",
+    "safetensors", "npz", "npy", "pt", "onnx", "keras", "weights.h5", "png", "csv", "json", "toml", "py",
+    "pkl",
 )  # fmt: skip
 
 
@@ -58,8 +61,14 @@ def run(words, monkeypatch, capsys):
     return Done(end.value.code or 0, *capsys.readouterr())
 
 
+def without_privileges():
+    """Make permissions count for root, too, in this process."""
+    data = (ctypes.c_uint32 * 6)()  # no capabilities
+    assert ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522, 0), data) == 0
+
+
 def run_in_child(words, prepare):
-    """The same in a forked process, which calls `prepare` first: that may close, limit and forbid anything."""
+    """The same in a forked process, which calls `prepare` first: that may close and limit anything."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = os.fork()
         if not child:
@@ -70,14 +79,14 @@ def run_in_child(words, prepare):
             try:
                 prepare()
                 for number, name in ((1, "stdout"), (2, "stderr")):  # as Python does when it starts
-                    try:
-                        os.fstat(number)
-                        setattr(sys, name, os.fdopen(os.dup(number), "w"))
-                    except OSError:
-                        setattr(sys, name, None)
+                    setattr(sys, name, None)
+                    with suppress(OSError):
+                        setattr(sys, name, os.fdopen(number, "w", closefd=False))
                 cli.main()
             except SystemExit as end:
                 code = end.code or 0
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(code)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -39,8 +39,8 @@ def main() -> None:
     except VGG7Error as error:
         console.complain(str(error))
     except MemoryError as error:
-        line = f"expected enough for the arrays, found too little ({error}); use smaller sizes or batches"
-        console.complain(f"memory: {line}")
+        found = f"too little ({error})".replace(" ()", "")
+        console.complain(f"memory: expected enough, found {found}; use smaller sizes or batches")
     except OSError as error:
         console.give_up(error)
     except (KeyboardInterrupt, SystemExit) as end:

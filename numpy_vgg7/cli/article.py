@@ -31,10 +31,13 @@ def article(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the 600 training images.")] = EPOCHS,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the shuffle and the initial weights.")] = SEED,
     data_dir: Annotated[
-        Path, typer.Option(help="Folder with the t10k files of MNIST, gzipped or not.")
+        Path, typer.Option(help="Folder with the t10k files of MNIST, gzipped or not.", **options.ANY_FILE)
     ] = Path("mnist"),
     plot_dir: Annotated[
-        Path | None, typer.Option("--plots", help="Folder for plots of the cost and the confusion matrix.")
+        Path | None,
+        typer.Option(
+            "--plots", help="Folder for plots of the cost and the confusion matrix.", **options.ANY_FILE
+        ),
     ] = None,
     quiet: options.Quiet = False,
     as_json: AsJson = False,

@@ -70,7 +70,8 @@ def bench(
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="Plot the profile; or measure and plot how the time grows with batch size and channels."
+            help="Plot the profile; or measure and plot how the time grows with batch size and channels.",
+            **options.ANY_FILE,
         ),
     ] = None,
     quiet: options.Quiet = False,

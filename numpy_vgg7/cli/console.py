@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from numpy_vgg7.errors import OutputError, escaped
+from numpy_vgg7.errors import OutputError, current_folder_is_gone, escaped
 
 
 class Screen(Console):
@@ -87,10 +87,11 @@ def complain(line: str) -> None:
 def give_up(error: OSError) -> None:
     """Say that a stream cannot be written to, unless its reader is gone, and discard what is left for it."""
     if error.errno != errno.EPIPE:
-        place = error.filename or "standard output"
+        place = error.filename or ("." if current_folder_is_gone(error) else "standard output")
         complain(str(OutputError.of(place, "a place to write to or read from", error)))
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            with suppress(OSError, ValueError):  # it has no number, as in tests
-                os.dup2(nowhere, stream.fileno())
+    with suppress(OSError):  # too many files are open
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                with suppress(OSError, ValueError):  # it has no number, as in tests
+                    os.dup2(nowhere, stream.fileno())

@@ -27,7 +27,7 @@ Level = Annotated[
 
 @exercise.command(cls=Command)
 def new(
-    folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR", **options.ANY_FILE)],
     seed: options.Seed = 0,
     hint: Level = "none",
     quiet: options.Quiet = False,
@@ -48,7 +48,9 @@ def new(
 
 @exercise.command(cls=Command)
 def check(
-    folder: Annotated[Path, typer.Argument(help="The folder of an exercise.", metavar="DIR")],
+    folder: Annotated[
+        Path, typer.Argument(help="The folder of an exercise.", metavar="DIR", **options.ANY_FILE)
+    ],
     hint: Level = "none",
     as_json: AsJson = False,
 ) -> None:

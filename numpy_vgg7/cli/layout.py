@@ -18,7 +18,7 @@ class Command(TyperCommand):
     headings: ClassVar[dict[str, str]] = {}
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. An error about settings that were given as options is a usage error that names them."""
+        """Run the command. An error about settings that options gave is a usage error that names these."""
         try:
             return super().invoke(ctx)
         except VGG7Error as error:

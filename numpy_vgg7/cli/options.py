@@ -33,8 +33,12 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Print only results, warnings and errors.", callback=_be_quiet),
 ]
+# A file that may not be read is bad input, as one that is missing, and not wrong usage.
+ANY_FILE = {"readable": False}
 FORMATS = ".safetensors, .npz, .pt, .onnx, .keras or .weights.h5"
-Weights = Annotated[Path, typer.Argument(help=f"A run folder, or weights: {FORMATS}.", metavar="WEIGHTS")]
+Weights = Annotated[
+    Path, typer.Argument(help=f"A run folder, or weights: {FORMATS}.", metavar="WEIGHTS", **ANY_FILE)
+]
 Preset = Annotated[str, typer.Option(help="Architecture: article, vgg7 or vgg7-wide.")]
 Data = Annotated[
     str,
@@ -47,7 +51,8 @@ Data = Annotated[
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        help="Folder with the four files of mnist. Default: $NUMPY_VGG7_DATA, or the user's cache folder."
+        help="Folder with the four files of mnist. Default: $NUMPY_VGG7_DATA, or the user's cache folder.",
+        **ANY_FILE,
     ),
 ]
 Download = Annotated[
@@ -182,6 +187,7 @@ def extra(purpose: str, package: str, name: str, of: str | None = None) -> Itera
 
 def pytorch(purpose: str) -> AbstractContextManager[None]:
     """Raise MissingDependencyError where a block that imports torch_ref finds no PyTorch."""
+    os.getcwd()  # OSError if the folder was deleted: PyTorch's libraries would end the process
     return extra(purpose, "torch", "PyTorch")
 
 

@@ -31,7 +31,11 @@ parity = typer.Typer(
 
 Trained = Annotated[
     Path | None,
-    typer.Argument(help="A trained model or a run folder. Default: random weights.", metavar="WEIGHTS"),
+    typer.Argument(
+        help="A trained model or a run folder. Default: random weights.",
+        metavar="WEIGHTS",
+        **options.ANY_FILE,
+    ),
 ]
 ImageSize = Annotated[int, typer.Option(help="Pixels per side, if no weights are given.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images in the batch.")]
@@ -43,7 +47,9 @@ CaseBatchSize = Annotated[
         help="Images in the batch. Default: 6, or a size whose 1/N cannot be confused with another factor.",
     ),
 ]
-Html = Annotated[Path | None, typer.Option(help="Also write the report as a self-contained HTML page.")]
+Html = Annotated[
+    Path | None, typer.Option(help="Also write the report as a self-contained HTML page.", **options.ANY_FILE)
+]
 
 
 @parity.command(cls=Command)
@@ -100,7 +106,9 @@ def prove_(
     tests: Annotated[
         Path | None,
         typer.Option(
-            help="Run your own tests instead: the test_... functions in this Python file.", metavar="FILE"
+            help="Run your own tests instead: the test_... functions in this Python file.",
+            metavar="FILE",
+            **options.ANY_FILE,
         ),
     ] = None,
     time_limit: Annotated[
@@ -178,9 +186,12 @@ def _prove_tests(file: Path, mutants: "list[Mutant]", seconds: float, as_json: b
 
 @parity.command("case", cls=Command)
 def case_(
-    file: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="The .safetensors file to write.", metavar="FILE", **options.ANY_FILE)
+    ],
     weights: Annotated[
-        Path | None, typer.Option(help="A trained model or a run folder. Default: random weights.")
+        Path | None,
+        typer.Option(help="A trained model or a run folder. Default: random weights.", **options.ANY_FILE),
     ] = None,
     preset: options.Preset = "vgg7",
     image_size: ImageSize = 28,
@@ -241,10 +252,16 @@ def _next_steps(file: Path, batch: int, config: "VGG7Config") -> list[str]:
 @parity.command("check", cls=Command)
 def check_(
     file: Annotated[
-        Path, typer.Argument(help="Your tensors: a .safetensors, .npz or .pt file.", metavar="FILE")
+        Path,
+        typer.Argument(
+            help="Your tensors: a .safetensors, .npz or .pt file.", metavar="FILE", **options.ANY_FILE
+        ),
     ],
     case: Annotated[
-        Path | None, typer.Option(help="The case. Default: the only case file in the same folder as FILE.")
+        Path | None,
+        typer.Option(
+            help="The case. Default: the only case file in the same folder as FILE.", **options.ANY_FILE
+        ),
     ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Compare only the tensors in FILE; allow others to be missing.")
@@ -259,7 +276,9 @@ def check_(
     names: Annotated[
         Path | None,
         typer.Option(
-            help='A TOML file that translates names, with lines "your name" = "act3.grad".', metavar="MAP"
+            help='A TOML file that translates names, with lines "your name" = "act3.grad".',
+            metavar="MAP",
+            **options.ANY_FILE,
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="List all tensors, not only failures.")] = False,

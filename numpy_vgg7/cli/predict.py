@@ -23,13 +23,18 @@ def predict(
             help="A run folder, or weights in any format that `import` reads. If the name has the suffix "
             "of an image, it is the first image, and the weights shipped with the package are used.",
             metavar="WEIGHTS|IMAGE",
+            **options.ANY_FILE,
         ),
     ],
     others: Annotated[
-        list[Path] | None, typer.Argument(help=f"Images: {', '.join(SUFFIXES)}.", metavar="IMAGE")
+        list[Path] | None,
+        typer.Argument(help=f"Images: {', '.join(SUFFIXES)}.", metavar="IMAGE", **options.ANY_FILE),
     ] = None,
     show: Annotated[
-        Path | None, typer.Option(help="Write a PNG file that shows what the network saw.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="Write a PNG file that shows what the network saw.", metavar="FILE", **options.ANY_FILE
+        ),
     ] = None,
     pixel_max: options.PixelMax = None,
     mean: options.Mean = None,

@@ -18,12 +18,15 @@ MISMATCH = 4
 
 def export(
     weights: Weights,
-    out: Annotated[Path, typer.Argument(help=f"The file to write: {options.FORMATS}.", metavar="OUT")],
+    out: Annotated[
+        Path, typer.Argument(help=f"The file to write: {options.FORMATS}.", metavar="OUT", **options.ANY_FILE)
+    ],
     probe: Annotated[
         Path | None,
         typer.Option(
             help="Also write images and the outputs for them, to verify the other program.",
             metavar="FILE.npz",
+            **options.ANY_FILE,
         ),
     ] = None,
     layout: Annotated[
@@ -66,13 +69,21 @@ def export(
 def import_(
     foreign: Annotated[
         Path,
-        typer.Argument(help=f"Weights: {options.FORMATS}, or .pth, .ckpt, .bin or .pkl.", metavar="FOREIGN"),
+        typer.Argument(
+            help=f"Weights: {options.FORMATS}, or .pth, .ckpt, .bin or .pkl.",
+            metavar="FOREIGN",
+            **options.ANY_FILE,
+        ),
     ],
-    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="OUT")],
+    out: Annotated[
+        Path, typer.Argument(help="The .safetensors file to write.", metavar="OUT", **options.ANY_FILE)
+    ],
     preset: Annotated[
         str | None, typer.Option(help="The activations are those of this preset: article, vgg7 or vgg7-wide.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A JSON file with the complete configuration.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A JSON file with the complete configuration.", **options.ANY_FILE)
+    ] = None,
     activations: Annotated[
         str | None,
         typer.Option(
@@ -104,6 +115,7 @@ def import_(
             help="Images, and the logits or probabilities that the other program computed for them. Exit "
             "code 4 on a mismatch.",
             metavar="FILE.npz",
+            **options.ANY_FILE,
         ),
     ] = None,
     quiet: options.Quiet = False,

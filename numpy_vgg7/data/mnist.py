@@ -119,10 +119,10 @@ def default_folder(name: str) -> Path:
 def _cache() -> Path:
     """The user's folder for files that can be downloaded again."""
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        return Path(os.environ.get("LOCALAPPDATA") or Path(os.path.expanduser("~")) / "AppData" / "Local")
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return Path(os.path.expanduser("~")) / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path(os.path.expanduser("~")) / ".cache")
 
 
 def _read_part(folder: Path, name: str, part: str, fix: str) -> tuple[Array, Array]:
