@@ -3,10 +3,12 @@
 import ctypes
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 import traceback
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +33,8 @@ def furnish(folder):
     np.save(folder / "i.npy", images)
     np.save(folder / "l.npy", np.arange(40) % 10)
     Image.fromarray(images[0]).save(folder / "p.png")
+    for name in ("w.safetensors", "p.png"):
+        shutil.copy(folder / name, folder / f"line\nend{Path(name).suffix}")
     for suffix in SUFFIXES:
         (folder / f"empty.{suffix}").write_bytes(b"")
         (folder / f"words.{suffix}").write_bytes(b"some words\n")

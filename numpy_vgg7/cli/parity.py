@@ -82,14 +82,13 @@ def run(
     from numpy_vgg7.parity import report
     from numpy_vgg7.parity.run import run as run_case
 
-    with options.pytorch("parity run"):
-        from torch_ref.trace import trace as reference
-
     case = _case(weights, preset, image_size, batch_size, seed)
     product = VGG7.from_params(case.model.config, case.model.params)
     if perturb is not None:
         options.require_one_of("perturb", perturb, product.params)
         product.params[perturb].flat[0] += 1e-6
+    with options.pytorch("parity run"):
+        from torch_ref.trace import trace as reference
     title = f"{weights or preset}: NumPy against PyTorch, batch of {batch_size}"
     forward, notes = options.onnx_programs()
     found = run_case(title, case, product, reference, seed, forward, notes)
@@ -209,10 +208,9 @@ def case_(
     from numpy_vgg7.parity.second import second_case
 
     require_suffix(file, ".safetensors")
+    case = _case(weights, preset, image_size, batch_size, seed)
     with options.pytorch("parity case"):
         from torch_ref.trace import trace as reference
-
-    case = _case(weights, preset, image_size, batch_size, seed)
     second = second_case(case, seed)
     given = {"input", *second.model.params}
     expected = {name: array for name, array in reference(second).items() if name not in given}

@@ -159,5 +159,5 @@ def _configuration(
     if sum(option is not None for option in (preset, config, activations)) > 1:
         raise typer.BadParameter("give one of --preset, --config and --activations", param_hint="--config")
     known = read_config(config) if config else None
-    functions = tuple(name.strip() for name in activations.split(",")) if activations else None
-    return known, VGG7Config.preset(preset).activations if preset else functions
+    functions = tuple(name.strip() for name in activations.split(",")) if activations is not None else None
+    return known, functions if preset is None else VGG7Config.preset(preset).activations
