@@ -17,7 +17,7 @@ from PIL import Image
 from numpy_vgg7 import VGG7, VGG7Config, cli
 from tests.commands import Done
 
-POSIX = pytest.mark.skipif(sys.platform == "win32", reason="pipes, permissions and limits of POSIX")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="privileges, limits and devices of Linux")
 SUFFIXES = (
     "safetensors", "npz", "npy", "pt", "onnx", "keras", "weights.h5", "png", "csv", "json", "toml", "py",
     "pkl",
