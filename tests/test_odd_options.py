@@ -240,7 +240,8 @@ SITUATIONS = r"""
 2 | parity case c.safetensors --preset x | '--preset': expected one of article, vgg7, vgg7-wide, found x
 3 | parity case c.safetensors --weights d.npz | d.npz: expected the metadata key numpy_vgg7 with configurati
 2 | parity check | Missing argument 'FILE'
-3 | parity check d.npz --dtype x | d.npz: expected one case file in the same folder, found none
+2 | parity check d.npz --dtype x | '--dtype': expected one of float32, float64, found 'x'
+3 | import w.safetensors o.safetensors --config config | config: expected a readable configuration
 3 | parity check d.npz --case w.safetensors | found no JSON from line 1, column 1 on; correct it)
 3 | parity check p.png | complete safetensors file
 3 | parity check d.npz --case d.npz | complete safetensors file

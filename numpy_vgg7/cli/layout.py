@@ -1,12 +1,13 @@
 """How the commands show their help: `-h` too, plain words for types, and options under headings."""
 
 import re
+from pathlib import Path
 from typing import Any, ClassVar
 
 from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
 
-from numpy_vgg7.errors import VGG7Error
+from numpy_vgg7.errors import ConfigError
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 WORDS = {"int": "N", "int range": "N", "float": "X", "float range": "X", "str": "NAME", "path": "PATH"}
@@ -21,9 +22,11 @@ class Command(TyperCommand):
         """Run the command. An error about settings that options gave is a usage error that names these."""
         try:
             return super().invoke(ctx)
-        except VGG7Error as error:
+        except ConfigError as error:
             names = error.what.split(" and ")
             concerned = [parameter for parameter in self.params if parameter.name in names]
+            if any(isinstance(ctx.params[parameter.name], Path) for parameter in concerned):
+                raise  # about a file with the name of an option
             given = [option for option in concerned if _is_given(ctx, option)]
             if len(concerned) < len(names) or not given:
                 raise

@@ -288,10 +288,13 @@ def check_(
 
     Exit code 4 on a mismatch.
     """
+    from numpy_vgg7.config import DTYPES
     from numpy_vgg7.parity import case_file, report
     from numpy_vgg7.parity.candidate import read_candidate
     from numpy_vgg7.parity.judge import check
 
+    if dtype is not None:
+        options.require_one_of("dtype", dtype, DTYPES)
     candidate = read_candidate(file)
     known = case_file.read_case(case or case_file.find_case(file), options.print_warning)
     found = check(known, candidate, partial, dtype, names, f"{file}: compared with the trace in the case")
