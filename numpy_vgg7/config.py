@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from numpy_vgg7.errors import ConfigError
@@ -54,12 +55,10 @@ class VGG7Config:
         for index, group in enumerate(self.groups):
             inputs, outputs = (1, *self.channels)[index : index + 2]
             if inputs % group or outputs % group:
-                raise ConfigError(
-                    f"groups of conv{index + 1}",
-                    f"a divisor of its {inputs} input and {outputs} output channels",
-                    group,
-                    "change groups or channels",
+                expected = (
+                    f"groups of conv{index + 1} that divide its {inputs} input and {outputs} output channels"
                 )
+                raise ConfigError("channels and groups", expected, group, "change one of them")
         for activation in self.activations:
             if not isinstance(activation, str) or activation not in ACTIVATIONS:
                 known = ", ".join(ACTIVATIONS)
@@ -107,6 +106,16 @@ class VGG7Config:
     def layers(self) -> tuple[Layer, ...]:
         """The network as a list, first layer first; the last activation's output is the logits."""
         return vgg7(**{field.name: getattr(self, field.name) for field in fields(self)})
+
+
+def read_config(path: Path) -> VGG7Config:
+    """Read a file with the output of `VGG7Config.to_json`. Raises ConfigError."""
+    try:
+        return VGG7Config.from_json(CONFIG_FILE.read(path))
+    except ConfigError as error:
+        if error.what == str(path):
+            raise
+        raise CONFIG_FILE.damaged(path, error) from error
 
 
 PRESETS: dict[str, VGG7Config] = {

@@ -1,7 +1,24 @@
 """Errors that a user can cause. Each is one line: what, what was expected, what was found, what to do."""
 
+import errno
+import json
+import os
+
 LONGEST = 300  # characters of a message
 GAP = " ... "
+# What to do about a path that the system refuses, where its reason tells.
+REMEDIES = {
+    "ENOSPC": "make room there, or choose another place",
+    "EDQUOT": "make room in your quota, or choose another place",
+    "EFBIG": "raise the limit on the size of files (ulimit -f), or choose another place",
+    "EACCES": "check the permissions, or choose another place",
+    "EPERM": "check the permissions, or choose another place",
+    "EROFS": "choose a place that is not read-only",
+    "ENAMETOOLONG": "choose a shorter name",
+    "ELOOP": "check the symbolic links",
+    "EMFILE": "raise the limit on open files (ulimit -n)",
+    "ENFILE": "raise the limit on open files of the system",
+}
 
 
 class VGG7Error(Exception):
@@ -12,16 +29,17 @@ class VGG7Error(Exception):
     """
 
     def __init__(self, what: str, expected: str, found: object, fix: str) -> None:
-        *parts, remedy = (printable(_text(part)) for part in (what, expected, found, fix))
+        *parts, last = (printable(words(part)) for part in (what, expected, found, fix))
+        parts[2] = parts[2] or "nothing"
         room = LONGEST - len(": expected , found ; ")
-        remedy = _shortened(remedy, room // 2)  # of the others first
-        room -= len(remedy)
+        last = _shortened(last, room // 2)  # of the others first
+        room -= len(last)
         longest = room
         while sum(min(len(part), longest) for part in parts) > room:
             longest -= 1
         shown = (_shortened(part, longest) for part in parts)
-        super().__init__("{}: expected {}, found {}; {}".format(*shown, remedy))
-        self.what, self.expected, self.found, self.fix = what, expected, _text(found), fix
+        super().__init__("{}: expected {}, found {}; {}".format(*shown, last))
+        self.what, self.expected, self.found, self.fix = what, expected, words(found), fix
 
 
 def printable(text: str) -> str:
@@ -30,21 +48,46 @@ def printable(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    r"""A text in which only ends of lines are left of what terminals act on or do not show.
+    r"""A text in which nothing is left that terminals act on or do not show.
 
-    Control characters and escape sequences, marks of direction, and the bytes of names that cannot be decoded
-    are written as in Python: \x1b, \u202e, \udce9.
+    Ends of lines, control characters and escape sequences, marks of direction, and the bytes of names that
+    cannot be decoded are written as in Python: \n, \x1b, \u202e, \udce9.
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _text(found: object) -> str:
+def words(found: object) -> str:
+    """The text of an object. What the system or the parser of JSON says about a file is put in words."""
+    if isinstance(found, json.JSONDecodeError):
+        return f"no JSON from line {found.lineno}, column {found.colno} on"
+    if isinstance(found, OSError) and found.errno:
+        if current_folder_is_gone(found):
+            return "a current folder that was deleted"
+        return os.strerror(found.errno).lower()
     try:
         return str(found)
     except Exception as error:  # of an object of the user
         return f"{type(found).__name__}, which has no text ({type(error).__name__})"
+
+
+def remedy(error: Exception, otherwise: str) -> str:
+    """What to do about a path that the system refuses; `otherwise`, if its reason does not tell."""
+    if current_folder_is_gone(error):
+        return "change to another folder (cd)"
+    return REMEDIES.get(errno.errorcode.get(getattr(error, "errno", None) or 0, ""), otherwise)
+
+
+def current_folder_is_gone(error: Exception) -> bool:
+    """Whether a relative path is missing because it is relative to nothing."""
+    if not isinstance(error, FileNotFoundError) or os.path.isabs(str(error.filename or "")):
+        return False
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _shortened(text: str, longest: int) -> str:
@@ -69,6 +112,11 @@ class WeightsError(VGG7Error):
 
 class OutputError(VGG7Error):
     """A path that cannot be written to, or that must not be overwritten."""
+
+    @classmethod
+    def of(cls, path: object, expected: str, error: OSError, fix: str = "choose another") -> "OutputError":
+        """The error of a path that the system refuses; `fix` is for where its reason tells no other."""
+        return cls(str(path), expected, error, remedy(error, fix))
 
 
 class MissingDependencyError(VGG7Error):

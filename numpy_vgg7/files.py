@@ -15,13 +15,13 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(exist_ok=True, parents=True)
     except OSError as error:
-        raise OutputError(str(path), "a folder to write to", error, "choose another") from error
+        raise OutputError.of(path, "a folder to write to", error) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: until it is complete and on the disk, `path` keeps its old content.
 
-    Raises OutputError where the folder cannot be written to or the disk is full.
+    Raises OutputError where the system refuses it.
     """
     try:
         with replacing(path) as number:
@@ -30,10 +30,14 @@ def write_bytes(path: Path, content: bytes) -> None:
                 left = left[os.write(number, left) :]
             os.fsync(number)
     except OSError as error:
-        found = (error.strerror or str(error)).lower()
-        raise OutputError(
-            str(path), "a place to write to", found, "choose another path, or make room"
-        ) from error
+        fix = "create its folder first" if isinstance(error, FileNotFoundError) else "choose another path"
+        raise OutputError.of(path, "a place to write to", error, fix) from error
+
+
+def require_suffix(path: Path, suffix: str) -> None:
+    """Raise OutputError unless the name of a file to be written ends in `suffix`, in either case."""
+    if path.suffix.lower() != suffix:
+        raise OutputError(str(path), f"a name ending in {suffix}", repr(path.suffix), "rename it")
 
 
 def move(path: Path, target: Path) -> None:
@@ -41,7 +45,7 @@ def move(path: Path, target: Path) -> None:
     try:
         os.replace(path, target)
     except OSError as error:
-        raise OutputError(str(target), "a place to write to", error, "check the folder's rights") from error
+        raise OutputError.of(target, "a place to write to", error) from error
 
 
 def write_text(path: Path, content: str) -> None:

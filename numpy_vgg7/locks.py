@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from numpy_vgg7.errors import OutputError
+from numpy_vgg7.errors import OutputError, words
 
 FAR = 2**30  # a byte that no file here has: Windows locks ranges, and lets nobody read them
 
@@ -32,13 +32,14 @@ def locked(path: Path, note: Callable[[str], None]) -> Iterator[bool]:
     try:
         number = os.open(path, os.O_RDWR)
     except OSError as error:
-        raise OutputError(str(path), "a file to write to", error, "check its rights") from error
+        raise OutputError.of(path, "a file to write to", error) from error
     try:
         try:
             free = lock(number)
         except OSError as error:
             free = True
-            note(f"{path}: the file system has no locks ({error}); let no other process use it meanwhile")
+            found = f"the file system has no locks ({words(error)})"
+            note(f"{path}: {found}; let no other process use it meanwhile")
         yield free
     finally:
         os.close(number)

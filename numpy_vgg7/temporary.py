@@ -135,6 +135,8 @@ def _lock_if_possible(number: int) -> bool:
 
 
 def _name(path: Path) -> Path:
+    if not path.name:  # "." and "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     return path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
 
 

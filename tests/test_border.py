@@ -51,7 +51,7 @@ ALLOWED = {
     "exercise/write.py": {"read_text"},  # of the package
     "locks.py": {"open"},  # reads nothing
     "temporary.py": {"open"},  # for writing
-    "cli/console.py": {"open"},  # of /dev/null
+    "cli/console.py": {"open", "fdopen"},  # of /dev/null
 }
 OURS = {"VGG7.load", "child.load", "model.load"}  # names of functions of this package that are called "load"
 

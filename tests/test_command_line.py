@@ -54,10 +54,6 @@ BAD_INPUT = {
         lambda d: ["train", "--data", _npz(d / "x.npz", images=np.zeros((20, 30, 30)))],
         ["image_size", "multiple of 4", "30"],
     ),
-    "a parity run at 30 pixels": (
-        lambda d: ["parity", "run", "--image-size", "30"],
-        ["image_size", "30"],
-    ),
     "groups that do not divide the channels": (
         lambda d: [
             "import",

@@ -78,7 +78,5 @@ def select(names: Sequence[str]) -> list[Row]:
     known = list(dict.fromkeys(row.case for row in ROWS))
     for name in names:
         if name not in known:
-            raise ConfigError(
-                "case", expected=f"one of {', '.join(known)}", found=name, fix=instead(name, known)
-            )
+            raise ConfigError("cases", f"one of {', '.join(known)}", repr(name), instead(name, known))
     return [row for row in ROWS if not names or row.case in names]

@@ -1,7 +1,8 @@
 """The command line. `main` turns errors into exit codes; the other modules contain one function per command.
 
-Exit codes: 0 success, 1 unexpected error, 2 usage, 3 bad input (one line, no traceback), 4 parity failed,
-130 interrupted, 143 terminated, 129 hung up: 128 and the number of the signal.
+Exit codes: 0 success, 1 unexpected error, 2 usage, also values that an option cannot have, 3 bad input (one
+line, no traceback), 4 parity failed, 130 interrupted, 143 terminated, 129 hung up: 128 and the number of the
+signal.
 """
 
 import os
@@ -28,7 +29,7 @@ def main() -> None:
     from numpy_vgg7.cli.commands import app
     from numpy_vgg7.errors import VGG7Error
 
-    console.accept_any_text()
+    console.prepare_streams()
     try:
         handle_stops(interrupt)
         try:
@@ -39,8 +40,8 @@ def main() -> None:
     except VGG7Error as error:
         console.complain(str(error))
     except MemoryError as error:
-        line = f"expected enough for the arrays, found too little ({error}); use smaller sizes or batches"
-        console.complain(f"memory: {line}")
+        found = f"too little ({error})".replace(" ()", "")
+        console.complain(f"memory: expected enough, found {found}; use smaller sizes or batches")
     except OSError as error:
         console.give_up(error)
     except (KeyboardInterrupt, SystemExit) as end:

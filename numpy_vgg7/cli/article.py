@@ -31,10 +31,13 @@ def article(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the 600 training images.")] = EPOCHS,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the shuffle and the initial weights.")] = SEED,
     data_dir: Annotated[
-        Path, typer.Option(help="Folder with the t10k files of MNIST, gzipped or not.")
+        Path, typer.Option(help="Folder with the t10k files of MNIST, gzipped or not.", **options.ANY_FILE)
     ] = Path("mnist"),
     plot_dir: Annotated[
-        Path | None, typer.Option("--plots", help="Folder for plots of the cost and the confusion matrix.")
+        Path | None,
+        typer.Option(
+            "--plots", help="Folder for plots of the cost and the confusion matrix.", **options.ANY_FILE
+        ),
     ] = None,
     quiet: options.Quiet = False,
     as_json: AsJson = False,
@@ -49,13 +52,13 @@ def article(
     from numpy_vgg7 import plots
     from numpy_vgg7.article.protocol import BACKPROPS, prepare, read_data, train
 
-    if preset:
+    if preset is not None:
         for name, flag in (("backprop", "--backprop"), ("epochs", "--epochs"), ("plot_dir", "--plots")):
             if options.given(context, name):
                 raise typer.BadParameter(f"cannot be combined with {flag}", param_hint="--preset")
         _tuned(preset, seed if options.given(context, "seed") else 0, data_dir, as_json)
         return
-    options.require_one_of("--backprop", backprop, BACKPROPS)
+    options.require_one_of("backprop", backprop, BACKPROPS)
     if plot_dir:
         options.require_matplotlib("article --plots")
     split, model = prepare(read_data(data_dir), seed)

@@ -70,7 +70,8 @@ def bench(
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="Plot the profile; or measure and plot how the time grows with batch size and channels."
+            help="Plot the profile; or measure and plot how the time grows with batch size and channels.",
+            **options.ANY_FILE,
         ),
     ] = None,
     quiet: options.Quiet = False,
@@ -90,7 +91,7 @@ def bench(
 
     names = _names(peer) or ["none"]
     for name in names:
-        options.require_one_of("--peer", name, CHOICES)
+        options.require_one_of("peer", name, CHOICES)
     if plot:
         options.require_matplotlib("bench --plot")
     if profile and (scaling or names != ["none"]):

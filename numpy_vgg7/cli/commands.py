@@ -87,8 +87,8 @@ def evaluate(
     from numpy_vgg7.training.loop import score
     from numpy_vgg7.training.run_folder import read_config
 
-    if split:
-        options.require_one_of("--split", split, ("train", "validation", "test", "all"))
+    if split is not None:
+        options.require_one_of("split", split, ("train", "validation", "test", "all"))
     model = options.read_weights(weights)
     encoding, test = PLAIN, None
     part = split or ("test" if data == "digits" else None)

@@ -27,7 +27,7 @@ Level = Annotated[
 
 @exercise.command(cls=Command)
 def new(
-    folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR", **options.ANY_FILE)],
     seed: options.Seed = 0,
     hint: Level = "none",
     quiet: options.Quiet = False,
@@ -39,7 +39,7 @@ def new(
     from numpy_vgg7.exercise.verdict import HINTS
     from numpy_vgg7.exercise.write import new as new_exercise
 
-    options.require_one_of("--hint", hint, HINTS)
+    options.require_one_of("hint", hint, HINTS)
     for path in new_exercise(folder, seed, hint):
         screen.print(f"wrote {path}")
     line = f"next: fix {folder / 'network.py'}, then run numpy-vgg7 exercise check {folder}"
@@ -48,7 +48,9 @@ def new(
 
 @exercise.command(cls=Command)
 def check(
-    folder: Annotated[Path, typer.Argument(help="The folder of an exercise.", metavar="DIR")],
+    folder: Annotated[
+        Path, typer.Argument(help="The folder of an exercise.", metavar="DIR", **options.ANY_FILE)
+    ],
     hint: Level = "none",
     as_json: AsJson = False,
 ) -> None:
@@ -59,7 +61,7 @@ def check(
     from numpy_vgg7.exercise.verdict import HINTS
     from numpy_vgg7.exercise.verdict import check as check_exercise
 
-    options.require_one_of("--hint", hint, HINTS)
+    options.require_one_of("hint", hint, HINTS)
     verdict = check_exercise(folder)
     if as_json:
         kept = {"none": (), "place": ("place",), "words": ("place", "words")}[hint]

@@ -1,9 +1,13 @@
 """How the commands show their help: `-h` too, plain words for types, and options under headings."""
 
 import re
+from pathlib import Path
 from typing import Any, ClassVar
 
+from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
+
+from numpy_vgg7.errors import ConfigError
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 WORDS = {"int": "N", "int range": "N", "float": "X", "float range": "X", "str": "NAME", "path": "PATH"}
@@ -13,6 +17,22 @@ class Command(TyperCommand):
     """A command. `headings` maps the options that begin a section of the help to its title."""
 
     headings: ClassVar[dict[str, str]] = {}
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. An error about settings that options gave is a usage error that names these."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            names = error.what.split(" and ")
+            concerned = [parameter for parameter in self.params if parameter.name in names]
+            if any(isinstance(ctx.params[parameter.name], Path) for parameter in concerned):
+                raise  # about a file with the name of an option
+            given = [option for option in concerned if _is_given(ctx, option)]
+            if len(concerned) < len(names) or not given:
+                raise
+            message = str(error).removeprefix(f"{error.what}: ")
+            hint = " and ".join(repr(option.opts[0]) for option in given)
+            raise BadParameter(message, ctx, param_hint=hint) from error
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The parts of the usage line, without braces around what has no alternative."""
@@ -37,6 +57,11 @@ class Command(TyperCommand):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+def _is_given(ctx: Any, option: Any) -> bool:
+    source = ctx.get_parameter_source(option.name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 class Group(TyperGroup):

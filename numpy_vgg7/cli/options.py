@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from numpy_vgg7.cli.console import messages, warnings
-from numpy_vgg7.errors import MissingDependencyError
+from numpy_vgg7.errors import ConfigError, MissingDependencyError
 from numpy_vgg7.limits import MOST_THREADS
 from numpy_vgg7.suggestions import instead
 
@@ -33,8 +33,12 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Print only results, warnings and errors.", callback=_be_quiet),
 ]
+# A file that may not be read is bad input, as one that is missing, and not wrong usage.
+ANY_FILE = {"readable": False}
 FORMATS = ".safetensors, .npz, .pt, .onnx, .keras or .weights.h5"
-Weights = Annotated[Path, typer.Argument(help=f"A run folder, or weights: {FORMATS}.", metavar="WEIGHTS")]
+Weights = Annotated[
+    Path, typer.Argument(help=f"A run folder, or weights: {FORMATS}.", metavar="WEIGHTS", **ANY_FILE)
+]
 Preset = Annotated[str, typer.Option(help="Architecture: article, vgg7 or vgg7-wide.")]
 Data = Annotated[
     str,
@@ -47,7 +51,8 @@ Data = Annotated[
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        help="Folder with the four files of mnist. Default: $NUMPY_VGG7_DATA, or the user's cache folder."
+        help="Folder with the four files of mnist. Default: $NUMPY_VGG7_DATA, or the user's cache folder.",
+        **ANY_FILE,
     ),
 ]
 Download = Annotated[
@@ -134,12 +139,11 @@ def print_notes(data: "Dataset") -> None:
         print_note(note)
 
 
-def require_one_of(flag: str, value: str, known: Iterable[str]) -> None:
-    """Raise a usage error unless an option has one of these values."""
+def require_one_of(name: str, value: str, known: Iterable[str]) -> None:
+    """Raise ConfigError, which is a usage error, unless an option has one of these values."""
     known = list(known)
     if value not in known:
-        message = f"{value!r} is not one of {', '.join(known)}; "
-        raise typer.BadParameter(message + instead(value, known), param_hint=flag)
+        raise ConfigError(name, f"one of {', '.join(known)}", repr(value), instead(value, known))
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
@@ -183,6 +187,7 @@ def extra(purpose: str, package: str, name: str, of: str | None = None) -> Itera
 
 def pytorch(purpose: str) -> AbstractContextManager[None]:
     """Raise MissingDependencyError where a block that imports torch_ref finds no PyTorch."""
+    os.getcwd()  # OSError if the folder was deleted: PyTorch's libraries would end the process
     return extra(purpose, "torch", "PyTorch")
 
 

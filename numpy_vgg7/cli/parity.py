@@ -9,6 +9,7 @@ from numpy_vgg7.cli import options
 from numpy_vgg7.cli.console import print_json, screen
 from numpy_vgg7.cli.layout import Command, Group
 from numpy_vgg7.cli.options import AsJson, track
+from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.parity import CONTROL_SEEDS, TEST_SECONDS
 from numpy_vgg7.suggestions import instead
 
@@ -30,7 +31,11 @@ parity = typer.Typer(
 
 Trained = Annotated[
     Path | None,
-    typer.Argument(help="A trained model or a run folder. Default: random weights.", metavar="WEIGHTS"),
+    typer.Argument(
+        help="A trained model or a run folder. Default: random weights.",
+        metavar="WEIGHTS",
+        **options.ANY_FILE,
+    ),
 ]
 ImageSize = Annotated[int, typer.Option(help="Pixels per side, if no weights are given.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images in the batch.")]
@@ -42,7 +47,9 @@ CaseBatchSize = Annotated[
         help="Images in the batch. Default: 6, or a size whose 1/N cannot be confused with another factor.",
     ),
 ]
-Html = Annotated[Path | None, typer.Option(help="Also write the report as a self-contained HTML page.")]
+Html = Annotated[
+    Path | None, typer.Option(help="Also write the report as a self-contained HTML page.", **options.ANY_FILE)
+]
 
 
 @parity.command(cls=Command)
@@ -75,14 +82,13 @@ def run(
     from numpy_vgg7.parity import report
     from numpy_vgg7.parity.run import run as run_case
 
-    with options.pytorch("parity run"):
-        from torch_ref.trace import trace as reference
-
     case = _case(weights, preset, image_size, batch_size, seed)
     product = VGG7.from_params(case.model.config, case.model.params)
-    if perturb:
-        options.require_one_of("--perturb", perturb, product.params)
+    if perturb is not None:
+        options.require_one_of("perturb", perturb, product.params)
         product.params[perturb].flat[0] += 1e-6
+    with options.pytorch("parity run"):
+        from torch_ref.trace import trace as reference
     title = f"{weights or preset}: NumPy against PyTorch, batch of {batch_size}"
     forward, notes = options.onnx_programs()
     found = run_case(title, case, product, reference, seed, forward, notes)
@@ -99,7 +105,9 @@ def prove_(
     tests: Annotated[
         Path | None,
         typer.Option(
-            help="Run your own tests instead: the test_... functions in this Python file.", metavar="FILE"
+            help="Run your own tests instead: the test_... functions in this Python file.",
+            metavar="FILE",
+            **options.ANY_FILE,
         ),
     ] = None,
     time_limit: Annotated[
@@ -127,10 +135,8 @@ def prove_(
     chosen = [mutant for mutant in known if (only or "").lower() in mutant.name.lower()]
     if not chosen:
         names = [mutant.name for mutant in known]
-        message = f"no bug has {only!r} in its name; " + instead(
-            only, names, f"there are: {'; '.join(names)}"
-        )
-        raise typer.BadParameter(message, param_hint="--only")
+        fix = instead(only, names, f"there are {len(names)}, such as {names[0]!r}")
+        raise ConfigError("only", "a part of the name of a bug", repr(only), fix)
     if tests:
         _prove_tests(tests, own_tests.applicable(chosen), time_limit, as_json)
         return
@@ -179,9 +185,12 @@ def _prove_tests(file: Path, mutants: "list[Mutant]", seconds: float, as_json: b
 
 @parity.command("case", cls=Command)
 def case_(
-    file: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="The .safetensors file to write.", metavar="FILE", **options.ANY_FILE)
+    ],
     weights: Annotated[
-        Path | None, typer.Option(help="A trained model or a run folder. Default: random weights.")
+        Path | None,
+        typer.Option(help="A trained model or a run folder. Default: random weights.", **options.ANY_FILE),
     ] = None,
     preset: options.Preset = "vgg7",
     image_size: ImageSize = 28,
@@ -194,13 +203,14 @@ def case_(
     It contains weights, a batch and the correct trace; and a second, small batch with its own parameters,
     under the names "second/...", with exact zeros before ReLU and logits of 1000 and -1000.
     """
+    from numpy_vgg7.files import require_suffix
     from numpy_vgg7.parity import case_file
     from numpy_vgg7.parity.second import second_case
 
+    require_suffix(file, ".safetensors")
+    case = _case(weights, preset, image_size, batch_size, seed)
     with options.pytorch("parity case"):
         from torch_ref.trace import trace as reference
-
-    case = _case(weights, preset, image_size, batch_size, seed)
     second = second_case(case, seed)
     given = {"input", *second.model.params}
     expected = {name: array for name, array in reference(second).items() if name not in given}
@@ -240,10 +250,16 @@ def _next_steps(file: Path, batch: int, config: "VGG7Config") -> list[str]:
 @parity.command("check", cls=Command)
 def check_(
     file: Annotated[
-        Path, typer.Argument(help="Your tensors: a .safetensors, .npz or .pt file.", metavar="FILE")
+        Path,
+        typer.Argument(
+            help="Your tensors: a .safetensors, .npz or .pt file.", metavar="FILE", **options.ANY_FILE
+        ),
     ],
     case: Annotated[
-        Path | None, typer.Option(help="The case. Default: the only case file in the same folder as FILE.")
+        Path | None,
+        typer.Option(
+            help="The case. Default: the only case file in the same folder as FILE.", **options.ANY_FILE
+        ),
     ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Compare only the tensors in FILE; allow others to be missing.")
@@ -258,7 +274,9 @@ def check_(
     names: Annotated[
         Path | None,
         typer.Option(
-            help='A TOML file that translates names, with lines "your name" = "act3.grad".', metavar="MAP"
+            help='A TOML file that translates names, with lines "your name" = "act3.grad".',
+            metavar="MAP",
+            **options.ANY_FILE,
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="List all tensors, not only failures.")] = False,
@@ -270,10 +288,13 @@ def check_(
 
     Exit code 4 on a mismatch.
     """
+    from numpy_vgg7.config import DTYPES
     from numpy_vgg7.parity import case_file, report
     from numpy_vgg7.parity.candidate import read_candidate
     from numpy_vgg7.parity.judge import check
 
+    if dtype is not None:
+        options.require_one_of("dtype", dtype, DTYPES)
     candidate = read_candidate(file)
     known = case_file.read_case(case or case_file.find_case(file), options.print_warning)
     found = check(known, candidate, partial, dtype, names, f"{file}: compared with the trace in the case")

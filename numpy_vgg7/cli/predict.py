@@ -1,5 +1,6 @@
 """`numpy-vgg7 predict`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,13 +23,18 @@ def predict(
             help="A run folder, or weights in any format that `import` reads. If the name has the suffix "
             "of an image, it is the first image, and the weights shipped with the package are used.",
             metavar="WEIGHTS|IMAGE",
+            **options.ANY_FILE,
         ),
     ],
     others: Annotated[
-        list[Path] | None, typer.Argument(help=f"Images: {', '.join(SUFFIXES)}.", metavar="IMAGE")
+        list[Path] | None,
+        typer.Argument(help=f"Images: {', '.join(SUFFIXES)}.", metavar="IMAGE", **options.ANY_FILE),
     ] = None,
     show: Annotated[
-        Path | None, typer.Option(help="Write a PNG file that shows what the network saw.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="Write a PNG file that shows what the network saw.", metavar="FILE", **options.ANY_FILE
+        ),
     ] = None,
     pixel_max: options.PixelMax = None,
     mean: options.Mean = None,
@@ -44,13 +50,14 @@ def predict(
     apply to .npy files.
     """
     from numpy_vgg7 import pretrained
+    from numpy_vgg7.files import require_suffix
     from numpy_vgg7.pictures import read
-    from numpy_vgg7.pictures.show import MOST, require_png, write_sheet
+    from numpy_vgg7.pictures.show import MOST, write_sheet
 
     weights, images = _split(first, others or [])
     if show:
-        require_png(show)
-        if show.resolve() in [path.resolve() for path in images]:
+        require_suffix(show, ".png")
+        if os.path.realpath(show) in map(os.path.realpath, images):  # Path.resolve fails on loops of links
             raise OutputError(str(show), "another name than that of an image", "the same", "choose another")
     encoding = options.encoding(pixel_max, mean, std, invert)
     model = options.read_weights(weights) if weights else pretrained.mnist()

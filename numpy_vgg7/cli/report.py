@@ -12,13 +12,17 @@ from numpy_vgg7.cli.options import AsJson
 
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="Run folders that `train` created.", metavar="RUN")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="Run folders that `train` created.", metavar="RUN", **options.ANY_FILE),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
             help="The page to write. Default: report.html in the run folder or, for several runs, "
             "comparison.html in the current folder.",
             metavar="FILE",
+            **options.ANY_FILE,
         ),
     ] = None,
     quiet: options.Quiet = False,

@@ -73,11 +73,14 @@ def train(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="Take all settings that are not given as options from the config.json of another run."
+            help="Take all settings that are not given as options from the config.json of another run.",
+            **options.ANY_FILE,
         ),
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = DEFAULTS.epochs,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = DEFAULTS.batch_size,
+    batch_size: Annotated[
+        int, typer.Option(help="Images per step, at most all training images.")
+    ] = DEFAULTS.batch_size,
     lr_conv: Annotated[float, typer.Option(help="Peak learning rate of conv1 to conv4.")] = DEFAULTS.lr_conv,
     lr_fc: Annotated[float, typer.Option(help="Peak learning rate of fc5 to fc7.")] = DEFAULTS.lr_fc,
     schedule: Annotated[
@@ -114,11 +117,14 @@ def train(
     seed: options.Seed = DEFAULTS.seed,
     threads: options.Threads = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder to create. Default: a new one in runs/.")
+        Path | None,
+        typer.Option(help="Run folder to create. Default: a new one in runs/.", **options.ANY_FILE),
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Continue the interrupted training in this run folder with its settings."),
+        typer.Option(
+            help="Continue the interrupted training in this run folder with its settings.", **options.ANY_FILE
+        ),
     ] = None,
     quiet: options.Quiet = False,
     as_json: AsJson = False,

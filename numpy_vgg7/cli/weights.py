@@ -1,5 +1,6 @@
 """`numpy-vgg7 export` and `import`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,12 +18,15 @@ MISMATCH = 4
 
 def export(
     weights: Weights,
-    out: Annotated[Path, typer.Argument(help=f"The file to write: {options.FORMATS}.", metavar="OUT")],
+    out: Annotated[
+        Path, typer.Argument(help=f"The file to write: {options.FORMATS}.", metavar="OUT", **options.ANY_FILE)
+    ],
     probe: Annotated[
         Path | None,
         typer.Option(
             help="Also write images and the outputs for them, to verify the other program.",
             metavar="FILE.npz",
+            **options.ANY_FILE,
         ),
     ] = None,
     layout: Annotated[
@@ -31,17 +35,21 @@ def export(
     quiet: options.Quiet = False,
 ) -> None:
     """Convert weights to another format, losslessly. The suffix of OUT selects the format."""
-    from numpy_vgg7.files import write_bytes
+    from numpy_vgg7.files import require_suffix, write_bytes
     from numpy_vgg7.weights import save
     from numpy_vgg7.weights.layouts import LAYOUTS, from_pytorch
     from numpy_vgg7.weights.npz import npz_bytes
     from numpy_vgg7.weights.probe import write_probe
 
-    options.require_one_of("--layout", layout, LAYOUTS)
+    options.require_one_of("layout", layout, LAYOUTS)
     if layout != "pytorch" and out.suffix != ".npz":
         raise typer.BadParameter(
             "only .npz files can have a layout other than pytorch", param_hint="--layout"
         )
+    if probe:
+        require_suffix(probe, ".npz")
+        if os.path.realpath(probe) == os.path.realpath(out):
+            raise typer.BadParameter("expected another file than OUT", param_hint="'--probe'")
     writers = options.writers(out)
     model = options.read_weights(weights)
     if layout == "pytorch":
@@ -61,13 +69,21 @@ def export(
 def import_(
     foreign: Annotated[
         Path,
-        typer.Argument(help=f"Weights: {options.FORMATS}, or .pth, .ckpt, .bin or .pkl.", metavar="FOREIGN"),
+        typer.Argument(
+            help=f"Weights: {options.FORMATS}, or .pth, .ckpt, .bin or .pkl.",
+            metavar="FOREIGN",
+            **options.ANY_FILE,
+        ),
     ],
-    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="OUT")],
+    out: Annotated[
+        Path, typer.Argument(help="The .safetensors file to write.", metavar="OUT", **options.ANY_FILE)
+    ],
     preset: Annotated[
         str | None, typer.Option(help="The activations are those of this preset: article, vgg7 or vgg7-wide.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A JSON file with the complete configuration.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A JSON file with the complete configuration.", **options.ANY_FILE)
+    ] = None,
     activations: Annotated[
         str | None,
         typer.Option(
@@ -99,6 +115,7 @@ def import_(
             help="Images, and the logits or probabilities that the other program computed for them. Exit "
             "code 4 on a mismatch.",
             metavar="FILE.npz",
+            **options.ANY_FILE,
         ),
     ] = None,
     quiet: options.Quiet = False,
@@ -118,8 +135,8 @@ def import_(
     writers = options.writers(out)
     known, functions = _configuration(preset, config, activations)
     probe = read_probe(check) if check else None
+    origin = Origin(known, functions, layout, flatten, tuple(map_ or ()), mean, std)
     try:
-        origin = Origin(known, functions, layout, flatten, tuple(map_ or ()), mean, std)
         model = options.read_weights(foreign, origin)
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
@@ -137,10 +154,10 @@ def _configuration(
     preset: str | None, config: Path | None, activations: str | None
 ) -> "tuple[VGG7Config | None, tuple[str, ...] | None]":
     """The configuration and the activations that the options give."""
-    from numpy_vgg7.config import CONFIG_FILE, VGG7Config
+    from numpy_vgg7.config import VGG7Config, read_config
 
     if sum(option is not None for option in (preset, config, activations)) > 1:
         raise typer.BadParameter("give one of --preset, --config and --activations", param_hint="--config")
-    known = VGG7Config.from_json(CONFIG_FILE.read(config)) if config else None
-    functions = tuple(name.strip() for name in activations.split(",")) if activations else None
-    return known, VGG7Config.preset(preset).activations if preset else functions
+    known = read_config(config) if config else None
+    functions = tuple(name.strip() for name in activations.split(",")) if activations is not None else None
+    return known, functions if preset is None else VGG7Config.preset(preset).activations

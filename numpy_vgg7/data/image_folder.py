@@ -8,7 +8,7 @@ import numpy as np
 
 from numpy_vgg7.data.arrays import from_arrays
 from numpy_vgg7.data.dataset import Dataset
-from numpy_vgg7.errors import DataError
+from numpy_vgg7.errors import DataError, remedy
 from numpy_vgg7.functional import Array
 from numpy_vgg7.inputs import BYTE, Encoding
 from numpy_vgg7.pictures.decode import read_grey
@@ -64,7 +64,8 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError as error:
-        raise DataError(str(folder), "a readable folder", error, "check the path") from error
+        fix = remedy(error, "check the path")
+        raise DataError(str(folder), "a readable folder", error, fix) from error
 
 
 def _read(folder: Path) -> tuple[Array, Array, int]:

@@ -17,6 +17,7 @@ from numpy_vgg7.errors import DataError
 from numpy_vgg7.files import make_folder
 from numpy_vgg7.functional import Array, Labels
 from numpy_vgg7.inputs import PLAIN, Encoding, as_images, as_labels
+from numpy_vgg7.reading import quiet
 
 IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 IMAGE_SIZE = 28  # pixels per side
@@ -119,10 +120,10 @@ def default_folder(name: str) -> Path:
 def _cache() -> Path:
     """The user's folder for files that can be downloaded again."""
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        return Path(os.environ.get("LOCALAPPDATA") or Path(os.path.expanduser("~")) / "AppData" / "Local")
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return Path(os.path.expanduser("~")) / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path(os.path.expanduser("~")) / ".cache")
 
 
 def _read_part(folder: Path, name: str, part: str, fix: str) -> tuple[Array, Array]:
@@ -173,7 +174,10 @@ def download_openml(name: str, folder: Path) -> None:
             f"--download {name}", "mnist or fashion-mnist", name, "name the folder with --data-dir"
         )
     try:
-        found = fetch_openml(collection.openml, version=1, as_frame=False, parser="liac-arff", cache=False)
+        with quiet():  # it says in several lines that it tries again
+            found = fetch_openml(
+                collection.openml, version=1, as_frame=False, parser="liac-arff", cache=False
+            )
     except (OSError, EOFError, ValueError, HTTPException, zlib.error) as error:
         raise DataError(f"--download {name}", "an answer from openml.org", error, manual) from error
     pixels, labels = (np.asarray(getattr(found, key)) for key in ("data", "target"))

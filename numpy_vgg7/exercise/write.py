@@ -22,7 +22,7 @@ def new(folder: Path, seed: int, hint: str = "none") -> list[Path]:
     try:
         taken = folder.exists() and any(folder.iterdir())
     except OSError as error:
-        raise OutputError(str(folder), "a folder to write to", error, "choose another") from error
+        raise OutputError.of(folder, "a folder to write to", error) from error
     if taken:
         raise OutputError(str(folder), "a new or empty folder", "one that contains files", "choose another")
     make_folder(folder)

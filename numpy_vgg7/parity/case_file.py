@@ -20,7 +20,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from numpy_vgg7.config import VGG7Config
-from numpy_vgg7.errors import CaseError, ConfigError, VGG7Error
+from numpy_vgg7.errors import CaseError, ConfigError, VGG7Error, remedy
 from numpy_vgg7.files import write_bytes
 from numpy_vgg7.functional import Arrays
 from numpy_vgg7.inputs import Note, as_images, as_labels, warn
@@ -144,7 +144,7 @@ def _neighbours(candidate: Path) -> list[Path]:
     try:
         return [path for path in candidate.parent.iterdir() if path.suffix == ".safetensors"]
     except OSError as error:
-        raise _error(candidate.parent, "a readable folder", str(error), "check the path") from error
+        raise _error(candidate.parent, "a readable folder", error, remedy(error, "check the path")) from error
 
 
 def trace_shapes(layers: tuple[Layer, ...], config: VGG7Config, batch: int) -> dict[str, tuple[int, ...]]:

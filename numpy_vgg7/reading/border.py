@@ -1,6 +1,5 @@
 """Opening files, and one error type for all that can go wrong in parsing them."""
 
-import errno
 import os
 import stat
 import warnings
@@ -11,7 +10,7 @@ from io import BufferedReader
 from pathlib import Path
 from threading import RLock
 
-from numpy_vgg7.errors import DataError, VGG7Error
+from numpy_vgg7.errors import DataError, VGG7Error, current_folder_is_gone, remedy, words
 from numpy_vgg7.limits import require_memory
 
 MORE = "use a machine with more memory"
@@ -70,7 +69,8 @@ class FileKind:
 
     def damaged(self, path: Path, found: object) -> VGG7Error:
         """The error of a file that is not what it should be."""
-        return self.error(str(path), f"a complete {self.name}", f"something else ({found})", self.fix)
+        found = "an empty file" if _is_empty(path) else f"something else ({found})"
+        return self.error(str(path), f"a complete {self.name}", found, self.fix)
 
     @contextmanager
     def parsing(self, path: Path) -> Iterator[None]:
@@ -90,7 +90,8 @@ class FileKind:
         except Exception as error:
             name = type(error).__name__
             plain = isinstance(error, (ValueError, OSError)) and str(error)
-            raise self.damaged(path, str(error) if plain else f"{name}: {error}".rstrip(": ")) from error
+            found = words(error) if plain else f"{name}: {error}".rstrip(": ")
+            raise self.damaged(path, found) from error
 
     @contextmanager
     def opened(self, path: Path) -> Iterator[BufferedReader]:
@@ -116,7 +117,8 @@ class FileKind:
                 raise
         except (OSError, ValueError) as error:  # ValueError: a null character in the name
             found = _found(path, error)
-            raise self.error(str(path), f"a readable {self.name}", found, "check the path") from error
+            fix = remedy(error, "check the path")
+            raise self.error(str(path), f"a readable {self.name}", found, fix) from error
         return number
 
     def read(self, path: Path) -> bytes:
@@ -135,9 +137,14 @@ def _require_regular(mode: int) -> None:
         raise ValueError(_OTHERS.get(stat.S_IFMT(mode), "no regular file"))
 
 
+def _is_empty(path: Path) -> bool:
+    try:
+        return os.path.getsize(path) == 0 and os.path.isfile(path)
+    except (OSError, ValueError):
+        return False
+
+
 def _found(path: Path, error: OSError | ValueError) -> str:
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and not current_folder_is_gone(error):
         return "a link to nothing" if path.is_symlink() else "nothing there"
-    if isinstance(error, OSError):
-        return os.strerror(error.errno or errno.EIO).lower()
-    return str(error)
+    return words(error)

@@ -10,6 +10,7 @@ from numpy_vgg7.suggestions import instead
 if TYPE_CHECKING:
     from numpy_vgg7.optim import SGD
 
+MOST = 10**9
 WHOLE = {"epochs": 1, "batch_size": 1, "seed": 0, "average": 0, "patience": 0}  # the lowest values
 NUMBERS = ("lr_conv", "lr_fc", "momentum", "weight_decay", "label_smoothing")  # at least 0
 BELOW_ONE = ("momentum", "label_smoothing")
@@ -54,6 +55,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if type(value) is not int or value < lowest:
                 raise ConfigError(name, f"a whole number >= {lowest}", value, "correct it")
+            if value > MOST and name != "seed":
+                raise ConfigError(name, f"at most {MOST:,}", value, "correct it")
         for name in NUMBERS:
             value = getattr(self, name)
             if not _is_number(value) or value < 0:

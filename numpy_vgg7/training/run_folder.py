@@ -148,14 +148,15 @@ class RunFolder:
                 _write_environment(folder)
         except OSError as error:
             taken = os.path.lexists(self.path)
-            found = "a folder or file of that name" if taken else (error.strerror or "").lower()
-            fix = "choose another --out" + (f", or continue with --resume {self.path}" if taken else "")
-            kind = FolderExistsError if taken else OutputError
-            raise kind(str(self.path), "a new folder", found, fix) from error
+            if not taken:
+                raise OutputError.of(self.path, "a new folder", error, "choose another --out") from error
+            fix = f"choose another --out, or continue with --resume {self.path}"
+            found = "a folder or file of that name"
+            raise FolderExistsError(str(self.path), "a new folder", found, fix) from error
 
     def read_config(self) -> RunConfig:
         """Read config.json. Raises TrainingError if it is missing or invalid."""
-        if not os.path.exists(self.path):
+        if not os.path.lexists(self.path):
             fix = "give the same command without --resume"
             raise TrainingError(str(self.path), "a run folder", "nothing there: no training was begun", fix)
         return read_config(self.path / "config.json", "give --resume a folder that `train` created")
