@@ -24,6 +24,7 @@ import tempfile
 import time
 import traceback
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,6 +43,8 @@ SLOWEST = 10.0
 ADDRESSES = 6_000_000_000  # bytes of address space, so that a mistake does not take all memory
 # Numbers that sizes, offsets and counts are replaced with.
 NUMBERS = (0, 1, 127, 255, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1)
+
+PNG = b"\x89PNG\r\n\x1a\n"
 
 Mutation = Callable[[np.random.Generator, bytearray], bytes]
 
@@ -106,7 +109,9 @@ def junk(rng: np.random.Generator, content: bytearray) -> bytes:
 
 
 def repacked(rng: np.random.Generator, content: bytearray) -> bytes:
-    """An entry of a zip archive mutated, and the archive written anew with correct sizes and checksums."""
+    """A part of a zip archive or a PNG file mutated, and all written anew with correct sizes and checksums."""
+    if content.startswith(PNG):
+        return _png_repacked(rng, content)
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
             entries = {name: archive.read(name) for name in archive.namelist()}
@@ -123,6 +128,26 @@ def repacked(rng: np.random.Generator, content: bytearray) -> bytes:
         for key, value in entries.items():
             out.writestr(key, value)
     return stream.getvalue()
+
+
+def _png_repacked(rng: np.random.Generator, content: bytearray) -> bytes:
+    chunks = []
+    place = len(PNG)
+    while place < len(content):
+        length = int.from_bytes(content[place : place + 4])
+        chunks.append([content[place + 4 : place + 8], content[place + 8 : place + 8 + length]])
+        place += 12 + length
+    name, data = chosen = chunks[rng.integers(len(chunks))]
+    packed = name == b"IDAT" and rng.random() < 0.5
+    if packed:
+        data = bytearray(zlib.decompress(data))
+    if data:
+        data = bytearray(MUTATIONS[rng.integers(4)](rng, data))
+    chosen[1] = zlib.compress(data) if packed else data
+    out = bytearray(PNG)
+    for name, data in chunks:
+        out += len(data).to_bytes(4) + name + data + zlib.crc32(name + data).to_bytes(4)
+    return bytes(out)
 
 
 def headed(rng: np.random.Generator, content: bytearray) -> bytes:

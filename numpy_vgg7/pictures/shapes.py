@@ -114,7 +114,8 @@ def _shapes(absorbed: Array, threshold: float) -> Shapes:
 def _is_frame(mask: Mask) -> bool:
     """Whether a shape, cropped to its box, is four lines along the sides of that box around empty space."""
     edge = round(FRAME_EDGE * max(mask.shape))
-    if min(mask.shape) < SMALLEST_FRAME or mask[edge:-edge, edge:-edge].mean() > 1 - FRAME_LINES:
+    inside = mask[edge:-edge, edge:-edge]
+    if min(mask.shape) < SMALLEST_FRAME or not inside.size or inside.mean() > 1 - FRAME_LINES:
         return False
     sides = (mask[:edge].any(axis=0), mask[-edge:].any(axis=0), mask[:, :edge].any(1), mask[:, -edge:].any(1))
     return all(side.mean() >= FRAME_LINES for side in sides)
