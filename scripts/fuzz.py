@@ -8,14 +8,12 @@ another type, and every file that was accepted with other numbers though it has 
 there is one of these, a file took longer than 10 s, or the memory grew by more than twice the largest valid
 file and 64 MB.
 
-Linux tells the largest memory since the start of a measurement ("VmHWM"). Elsewhere it is that since the
-start of the process ("ru_maxrss"), and a growth that remains below what importing and preparing took is not
-seen; "memory_measure" says which it is.
+"memory_measure" is the source of the figures: outside Linux it is "ru_maxrss", where a growth that remains
+below what importing and preparing took is not seen.
 """
 
 import argparse
 import faulthandler
-import gc
 import json
 import resource
 import signal
@@ -37,6 +35,7 @@ import numpy as np
 from numpy_vgg7 import VGG7Error
 from parity_tests import damage
 from scripts.fuzz_formats import Format, formats_in, same
+from scripts.fuzz_memory import measured
 
 SPARE = 64e6
 SLOWEST = 10.0
@@ -180,7 +179,7 @@ def fuzz(files: int, seed: int, only: str = "") -> dict[str, Any]:
         for format_ in formats:  # so that imports and caches are not counted
             format_.path.write_bytes(format_.content)
             format_.read(format_.path)
-        before, peak_now = measured()
+        before, peak_now, measure = measured()
         peak = 0
         heaviest = ""
         for number in range(files):
@@ -207,7 +206,7 @@ def fuzz(files: int, seed: int, only: str = "") -> dict[str, Any]:
         "changed": changed,
         "slowest_s": round(seconds, 3),
         "slowest": slowest,
-        "memory_measure": "VmHWM" if peak_now is _highest else "ru_maxrss",
+        "memory_measure": measure,
         "memory_growth_bytes": grown,
         "heaviest": heaviest,
         "largest_valid_bytes": largest,
@@ -239,25 +238,6 @@ def _read(format_: Format, mutate: Mutation, label: str, untyped: list[str], cha
 
 def _hang(*_: object) -> None:
     raise HangError(f"longer than {SLOWEST} s")
-
-
-def measured() -> tuple[int, Callable[[], int]]:
-    """The memory of this process in bytes, and a function for the largest from now on. See above."""
-    gc.collect()
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # the largest so far becomes that of now
-        return _highest(), _highest
-    except (OSError, LookupError):
-        return _largest(), _largest
-
-
-def _highest() -> int:
-    return 1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
-
-
-def _largest() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 if __name__ == "__main__":
