@@ -108,7 +108,7 @@ def junk(rng: np.random.Generator, content: bytearray) -> bytes:
 
 
 def repacked(rng: np.random.Generator, content: bytearray) -> bytes:
-    """A part of a zip archive or a PNG file mutated, and all written anew with correct sizes and checksums."""
+    """A part of a zip archive or PNG file mutated, and all written anew with correct sizes and checksums."""
     if content.startswith(PNG):
         return _png_repacked(rng, content)
     try:

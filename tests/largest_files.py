@@ -1,13 +1,14 @@
 """Files of less than 1 MB, of every format, that unpack as far as they may, and what reading one takes.
 
-`python -m tests.largest_files NAME PATH` prints a JSON object: the size of the file, what became of it, and the
-memory of the process in megabytes, before and at its highest.
+`python -m tests.largest_files all` prints a JSON object for each: the size of the file, what became of it,
+and the memory of the process in megabytes, before and at its highest.
 """
 
 import gzip
 import json
 import struct
 import sys
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -25,7 +26,8 @@ from numpy_vgg7.parity.candidate import read_candidate, read_names
 from numpy_vgg7.pictures.decode import read_grey
 from numpy_vgg7.pictures.read import read_images
 from numpy_vgg7.reading import NUMBERS, PIXELS, WIDEST, most_bytes
-from numpy_vgg7.weights import import_weights, load as load_weights
+from numpy_vgg7.weights import import_weights
+from numpy_vgg7.weights import load as load_weights
 from numpy_vgg7.weights.probe import read_probe
 from numpy_vgg7.weights.record import KEY, describe
 from scripts.fuzz_memory import measured
@@ -55,20 +57,17 @@ def arrays(path: Path, **found: Any) -> None:
     np.savez_compressed(path, **found, noise=noise.integers(0, 256, left, np.uint8))
 
 
-def images(dtype: str, share: float = 1.0, names: str = "images") -> Make:
-    """As many images of 4x4 pixels as an npz file may have, and their labels."""
+def images(dtype: str, second: str = "labels") -> Make:
+    """As many images of 4x4 pixels as an npz file may have, and their labels, or logits."""
 
     def make(path: Path) -> None:
-        count = int(share * (NUMBERS_MOST - SIZE) / 17)
+        count = (NUMBERS_MOST - SIZE) // 17
         pixels = np.zeros((count, 4, 4), dtype)
         pixels[0, 0, 0] = 1
-        arrays(path, **{names: pixels, "labels" if names == "images" else "logits": labels(count, names)})
+        others = (np.arange(count) < 9).astype(np.uint8)
+        arrays(path, **{"images": pixels, second: others if second == "labels" else others[:, None]})
 
     return make
-
-
-def labels(count: int, names: str) -> Any:
-    return (np.arange(count) < 9).astype(np.uint8) if names == "images" else np.zeros((count, 1), np.float16)
 
 
 def one_hot(path: Path) -> None:
@@ -132,7 +131,7 @@ def lists(path: Path) -> None:
 
 def packed_lists(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("w/data.pkl", b"\x80\x02(" + b"]" * 17_000_000 + b"l.")
+        archive.writestr("w/data.pkl", b"\x80\x02(" + b"]" * 16_700_000 + b"l.")
 
 
 def links(path: Path) -> None:
@@ -209,8 +208,10 @@ def picture(kind: str, side: int, mode: str, **options: Any) -> Make:
     def make(path: Path) -> None:
         Image.MAX_IMAGE_PIXELS = None
         image = Image.new(mode, (side, side))
-        image.paste(1 if mode == "1" else 255 if mode == "L" else 60000 if mode == "I;16" else "white",
-                    (side // 3, side // 3, side // 2, side // 2))
+        image.paste(
+            1 if mode == "1" else 255 if mode == "L" else 60000 if mode == "I;16" else "white",
+            (side // 3, side // 3, side // 2, side // 2),
+        )
         stream = BytesIO()
         image.save(stream, kind, **options)
         path.write_bytes(stream.getvalue())
@@ -237,7 +238,7 @@ def _cases() -> Iterator[Case]:
     for kind in ("S60", "U60", "S1"):
         yield f"labels {kind}.npz", named(kind), lambda path: load(str(path))
     for dtype in ("uint8", "float64"):
-        yield f"probe {dtype}.npz", images(dtype, names="images_"), read_probe
+        yield f"probe {dtype}.npz", images(dtype, "logits"), read_probe
     yield "weights.npz", images("float16"), import_weights
     yield "mine.npz", images("float16"), read_candidate
     yield "idx.gz", idx, lambda path: read_idx(path, 3)
@@ -251,7 +252,14 @@ def _cases() -> Iterator[Case]:
     yield "packed.keras", packed_links, import_weights
     yield "empty.onnx", onnx, import_weights
     yield "probe.safetensors", probe, load_weights
-    for mode, bits, kind in (("L", 8, 0), ("1", 1, 0), ("P", 8, 3), ("RGB", 24, 2), ("RGBA", 32, 6), ("I;16", 16, 0)):
+    for mode, bits, kind in (
+        ("L", 8, 0),
+        ("1", 1, 0),
+        ("P", 8, 3),
+        ("RGB", 24, 2),
+        ("RGBA", 32, 6),
+        ("I;16", 16, 0),
+    ):
         yield f"{mode}.png", png(mode, bits, kind), _predicted
     yield "grey L.png", png("L", 8, 0, 0.05), read_grey
     yield "RGB.jpg", picture("JPEG", 7000, "RGB", quality=1), _predicted
@@ -263,6 +271,13 @@ def _cases() -> Iterator[Case]:
 
 
 CASES = {name: (make, read) for name, make, read in _cases()}
+# What the tests read, and words of what becomes of it.
+SHORT = {
+    "images uint8.npz": READ, "idx.gz": READ, "long.csv": READ, "lists.pkl": "state_dict",
+    "empty.onnx": "4096", "RGBA.png": READ, "I;16.png": READ, "RGB.jpg": READ, "RGB.webp": READ,
+    "probe.safetensors": READ,
+}  # fmt: skip
+FAR = {"links.weights.h5": "does not fit", "lists.pt": "a pickle of 16,700,000 bytes"}
 
 
 def measure(name: str, path: Path) -> dict[str, Any]:
@@ -287,5 +302,15 @@ def in_new_process(name: str, folder: Path) -> dict[str, Any]:
     return found
 
 
+def main(name: str, *path: str) -> None:
+    """Print what one file takes, or what `all` take."""
+    if path:
+        print(json.dumps(measure(name, Path(*path))))
+        return
+    for case in CASES if name == "all" else [name]:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps({"name": case} | in_new_process(case, Path(folder))), flush=True)
+
+
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], Path(sys.argv[2]))))
+    main(*sys.argv[1:])

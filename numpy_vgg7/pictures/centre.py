@@ -47,7 +47,7 @@ def thickened(digit: Array, scale: float) -> Array:
 def dilated(image: Array, radius: int) -> Array:
     """The largest value within a radius of each pixel, (H, W), of values >= 0; outside the image they are 0.
 
-    Row by row of the disc: with a disc as its footprint, SciPy takes memory for the fourth power of the radius.
+    Row by row of the disc: with a footprint, SciPy takes memory for the fourth power of the radius.
     """
     wider = np.zeros_like(image)
     for row in range(min(radius + 1, len(image))):

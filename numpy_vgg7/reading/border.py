@@ -19,8 +19,8 @@ COPY = "check that it was copied completely and is not of another format"
 LONGEST_TEXT = 1 << 20  # bytes of a configuration, or of a program
 
 # What a file may take when it is expanded: so many bytes for each of its own, or so many more than it has.
-# NUMBERS are counted as float64, which they may become: a compressed file has at most 32 for each byte. All of
-# MNIST in black and white has 16, in float32, and is 63 times as long. PIXELS are counted as the decoder
+# NUMBERS are counted as float64, which they may become: a compressed file has at most 32 for each byte. All
+# of MNIST in black and white has 16, in float32, and is 63 times as long. PIXELS are counted as the decoder
 # stores them. WEIGHTS do not compress, but tensors may share their numbers.
 WIDEST = 8  # bytes of a float64
 NUMBERS, PIXELS, WEIGHTS = (256, 1 << 24), (256, 1 << 26), (2, 1 << 24)
