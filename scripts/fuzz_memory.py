@@ -14,7 +14,7 @@ VMHWM, MAXRSS = "VmHWM", "ru_maxrss"
 
 
 def measured() -> tuple[int, Callable[[], int], str]:
-    """The memory now, a function for the largest from now on, both in bytes, and the source of the figures."""
+    """The memory now, a function for the largest from now on, both in bytes, and their source."""
     gc.collect()
     try:
         Path("/proc/self/clear_refs").write_text("5")  # the largest so far becomes that of now

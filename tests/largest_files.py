@@ -92,6 +92,7 @@ def idx(path: Path) -> None:
     count = NUMBERS_MOST // 784
     head = bytes([0, 0, 8, 3]) + struct.pack(">3I", count, 28, 28)
     path.write_bytes(gzip.compress(head + bytes(count * 784)))
+    filled(path)  # zeros at the end are left out
 
 
 def idx_folder(path: Path) -> None:
@@ -100,7 +101,8 @@ def idx_folder(path: Path) -> None:
     for part, count in (("train", NUMBERS_MOST // 784), ("t10k", 10)):
         head = bytes([0, 0, 8, 3]) + struct.pack(">3I", count, 28, 28)
         packed = gzip.compress(head + b"\1" + bytes(count * 784 - 1))
-        (path / f"{part}-images-idx3-ubyte.gz").write_bytes(packed + bytes(0))
+        (path / f"{part}-images-idx3-ubyte.gz").write_bytes(packed)
+        filled(path / f"{part}-images-idx3-ubyte.gz")
         own = bytes([0, 0, 8, 1]) + struct.pack(">I", count) + bytes(range(10)) * (count // 10 + 1)
         (path / f"{part}-labels-idx1-ubyte").write_bytes(own[: 8 + count])
 
