@@ -168,7 +168,7 @@ def as_pixels(
         pixels /= white
     if images.dtype.kind == "f":
         np.clip(pixels, 0, 1, out=pixels)
-    return 1 - pixels if encoding.invert else pixels
+    return np.subtract(1, pixels, out=pixels) if encoding.invert else pixels
 
 
 def find_white(
@@ -224,7 +224,8 @@ def _likely_maximum(high: float) -> float:
 def _undo_normalisation(
     images: Array, mean: float, std: float, pixel_max: float | None, source: str
 ) -> Array:
-    pixels: Array = images * np.float32(std) + np.float32(mean)
+    pixels: Array = images * np.float32(std)
+    pixels += np.float32(mean)
     low, high = float(pixels.min()), float(pixels.max())
     white = pixel_max or (1 if high <= 1 + NORMALISATION_ROUNDING else BYTE)
     slack = NORMALISATION_ROUNDING * white
@@ -232,7 +233,7 @@ def _undo_normalisation(
         expected = f"pixels * {std:g} + {mean:g} in 0..{white:g}"
         fix = "give the mean and the standard deviation by which they were normalised"
         raise DataError(source, expected, f"{low:.6g}..{high:.6g}", fix)
-    return np.clip(pixels, 0, white)
+    return np.clip(pixels, 0, white, out=pixels)
 
 
 def _shaped(images: Array, image_size: int | None, source: str, note: Note) -> Array:
@@ -330,14 +331,12 @@ def _column(labels: Array, count: int, source: str, note: Note) -> Array:
 def _one_hot(rows: Array) -> bool:
     if rows.dtype.kind not in "fiub":
         return False
-    return bool(np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all())
+    return bool(((rows == 0) | (rows == 1)).all() and (rows.sum(axis=1) == 1).all())
 
 
 def _numbers(labels: Array, source: str, encoding: Encoding, note: Note) -> Labels:
     """Whole numbers from numbers, numerals or names. Raises DataError."""
-    if labels.dtype.kind == "S":
-        labels = np.char.decode(labels, "utf-8", "replace")
-    if labels.dtype.kind in "UT":
+    if labels.dtype.kind in "SUT":
         return _from_text(labels, source, encoding.class_names, note)
     if labels.dtype.kind not in "fiub":
         raise DataError(source, "integers or text", f"dtype {labels.dtype}", "convert the labels")
@@ -352,22 +351,27 @@ def _numbers(labels: Array, source: str, encoding: Encoding, note: Note) -> Labe
 
 
 def _from_text(labels: Array, source: str, names: tuple[str, ...], note: Note) -> Labels:
-    present: Any = np.unique(labels)
+    words = {label: _word(label) for label in labels}  # each once: decoding all would take memory
+    present = sorted(set(words.values()))
     if names:
         index = {name: number for number, name in enumerate(names)}
-        unknown = [str(name) for name in present if str(name) not in index]
+        unknown = [name for name in present if name not in index]
         if unknown:
             expected = f"text labels among {', '.join(names)}"
             raise DataError(source, expected, unknown[0], "add it to --classes")
-        return np.array([index[str(label)] for label in labels], np.int64)
+        return np.fromiter((index[words[label]] for label in labels), np.int64, len(labels))
     try:
-        numbers = {str(name): int(str(name)) for name in present}
+        numbers = {name: int(name) for name in present}
     except ValueError as error:
-        shown = ",".join(str(name) for name in present[:30])
+        shown = ",".join(present[:30])
         fix = f"give the names in the order of the classes, such as --classes {shown}"
         raise DataError(source, "numerals, or --classes with their names", present[0], fix) from error
     note(f"{source}: text labels, all numerals, taken as numbers")
-    return np.array([numbers[str(label)] for label in labels], np.int64)
+    return np.fromiter((numbers[words[label]] for label in labels), np.int64, len(labels))
+
+
+def _word(label: Any) -> str:
+    return label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label)
 
 
 def _infer_classes(labels: Labels, labels_from: int, source: str, note: Note) -> int:

@@ -22,10 +22,11 @@ from numpy_vgg7.data.idx import read_idx
 from numpy_vgg7.errors import LONGEST, DataError
 from numpy_vgg7.parity.case_file import find_case, read_case
 from numpy_vgg7.pictures.read import read_images
-from numpy_vgg7.reading import LONGEST_TEXT, FileKind, border, most_bytes, read_npy, read_npz
+from numpy_vgg7.reading import LONGEST_TEXT, NUMBERS, WIDEST, FileKind, border, most_bytes, read_npy, read_npz
 from numpy_vgg7.training.run_folder import read_config
 from numpy_vgg7.weights import import_weights, save
 from tests.commands import ROOT
+from tests.largest_files import FAR, SHORT, in_new_process
 
 KIND = FileKind("text")
 
@@ -38,7 +39,7 @@ OPENERS = {
 }  # fmt: skip
 ALLOWED = {
     "reading/border.py": {"open", "fdopen"},
-    "reading/zips.py": {"ZipFile"},
+    "reading/zips.py": {"ZipFile", "open"},  # ZipFile.open, of bytes
     "data/idx.py": {"GzipFile"},  # of a file that the border opened
     "data/csv_file.py": {"loadtxt"},
     "pictures/decode.py": {"open"},  # Image.open, of bytes
@@ -190,9 +191,37 @@ def test_an_archive_larger_than_the_memory_is_refused_before_it_is_expanded(tmp_
 def test_compressed_images_in_black_and_white_are_no_bomb(tmp_path, dtype):
     ink = np.random.default_rng(0).random((600, 28, 28)) < 0.01
     np.savez_compressed(tmp_path / "x.npz", images=ink.astype(dtype))
-    length, ratio = (tmp_path / "x.npz").stat().st_size, {np.float32: 62.8, np.float64: 98}[dtype]
     assert (read_npz(tmp_path / "x.npz")["images"] == ink).all()
-    assert most_bytes(10_000 * length) >= ratio * 10_000 * length, "all of MNIST would be refused"
+    times = {np.float32: 62.8, np.float64: 98}[dtype]  # as long as its file is all of MNIST
+    times *= WIDEST / np.dtype(dtype).itemsize
+    assert most_bytes(10**7, NUMBERS) >= times * 10**7, "all of MNIST would be refused"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the largest memory since a moment is in /proc")
+@pytest.mark.parametrize("name", SHORT)
+def test_a_file_below_1_mb_that_unpacks_as_far_as_it_may_takes_less_than_1_gb(tmp_path, name):
+    """The short form of `python -m tests.largest_files all`."""
+    found = in_new_process(name, tmp_path)
+    assert found["file"] < 1e6
+    assert SHORT[name] in found["outcome"]
+    assert found["peak"] < 1000, found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the largest memory since a moment is in /proc")
+@pytest.mark.parametrize("name", FAR)
+def test_a_file_below_1_mb_that_would_take_more_than_it_may_is_refused_before(tmp_path, name):
+    found = in_new_process(name, tmp_path)
+    assert found["file"] < 1e6
+    assert FAR[name] in found["outcome"]
+    assert found["peak"] - found["before"] < 150, found
+
+
+def test_a_compressed_array_of_bytes_is_counted_as_what_it_becomes(tmp_path):
+    np.savez_compressed(tmp_path / "x.npz", x=np.zeros(3_000_000, np.uint8))
+    with pytest.raises(DataError, match=r"compressed from at most 16,\d+,\d+ bytes, found 24,000,000"):
+        read_npz(tmp_path / "x.npz")
+    np.savez(tmp_path / "x.npz", x=np.zeros(3_000_000, np.uint8))
+    assert not read_npz(tmp_path / "x.npz")["x"].any()
 
 
 def test_a_file_that_does_not_fit_the_memory_is_not_called_damaged(tmp_path):

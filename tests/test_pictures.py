@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import safetensors
 from PIL import Image
+from scipy import ndimage
 
 from numpy_vgg7 import VGG7Error, pretrained
-from numpy_vgg7.pictures import ink, read
+from numpy_vgg7.pictures import ink, read, shapes
+from numpy_vgg7.pictures.centre import dilated
 from numpy_vgg7.pictures.decode import contrasting_grey, read_grey
 from numpy_vgg7.pictures.prepare import prepare
+from scripts.fuzz_memory import measured
 from tests import pictures
 from tests.commands import ROOT, python
 
@@ -277,6 +280,31 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
     assert ink_line == "(1, 1, 28, 28)"
     assert "50,000,000 pixels, found 9000x9000" in large_line
     assert float(megabytes) < 120
+
+
+@pytest.mark.parametrize("radius", [1, 2, 5, 9, 40])
+def test_strokes_are_widened_by_a_disc(rng, radius):
+    image = np.where(rng.random((17, 23)) < 0.1, rng.random((17, 23)), 0).astype(np.float32)
+    i, j = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disc = i * i + j * j <= radius * radius
+    expected = ndimage.grey_dilation(image, footprint=disc, mode="constant")
+    assert np.array_equal(dilated(image, radius), expected)
+
+
+def test_a_narrow_picture_takes_little_memory(tmp_path):
+    """Of a line of 2,088 pixels, SciPy's dilation took 238 MB."""
+    line = np.full((2088, 30), 255, np.uint8)
+    line[100:1900, 14:16] = 0
+    Image.fromarray(line).convert("RGB").save(tmp_path / "x.jpg")
+    read.read_images(tmp_path / "x.jpg", 8)
+    before, highest, _ = measured()
+    assert read.read_images(tmp_path / "x.jpg", 8).images.max() == 1
+    assert highest() - before < 60e6
+
+
+def test_a_thin_line_is_no_frame(recwarn):
+    assert not shapes._is_frame(np.ones((25, 1000), bool))
+    assert not recwarn
 
 
 def test_the_weights_of_the_package_are_small_and_say_where_they_come_from():

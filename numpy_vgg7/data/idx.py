@@ -10,7 +10,7 @@ import numpy as np
 from numpy_vgg7.errors import DataError
 from numpy_vgg7.files import write_bytes
 from numpy_vgg7.functional import Array
-from numpy_vgg7.reading import FileKind, most_bytes
+from numpy_vgg7.reading import NUMBERS, WIDEST, FileKind, most_bytes
 
 UNSIGNED_BYTES = 8  # the type code
 GZIP = b"\x1f\x8b"
@@ -30,7 +30,7 @@ def read_idx(path: Path, dimensions: int) -> Array:
         if not compressed:
             return _read(raw, path, dimensions, size)
         with gzip.GzipFile(fileobj=raw) as file:
-            return _read(file, path, dimensions, most_bytes(size))
+            return _read(file, path, dimensions, most_bytes(size, NUMBERS) // WIDEST)
 
 
 def _read(file: BufferedIOBase, path: Path, dimensions: int, limit: int) -> Array:

@@ -1,5 +1,7 @@
 """The size and place of a digit in the images that the network was trained on, as MNIST has them."""
 
+from math import isqrt
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage
@@ -39,8 +41,21 @@ def thickened(digit: Array, scale: float) -> Array:
     radius = round((THINNEST / scale - width) / 2)
     if radius < 1:
         return digit
-    i, j = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-    wider: Array = ndimage.grey_dilation(np.pad(digit, radius), footprint=i * i + j * j <= radius * radius)
+    return dilated(np.pad(digit, radius), radius)
+
+
+def dilated(image: Array, radius: int) -> Array:
+    """The largest value within a radius of each pixel, (H, W), of values >= 0; outside the image they are 0.
+
+    Row by row of the disc: with a footprint, SciPy takes memory for the fourth power of the radius.
+    """
+    wider = np.zeros_like(image)
+    for row in range(min(radius + 1, len(image))):
+        size = 2 * isqrt(radius**2 - row**2) + 1
+        across = ndimage.maximum_filter1d(image, size, axis=1, mode="constant")
+        below, above = wider[row:], wider[: len(image) - row]
+        np.maximum(below, across[: len(image) - row], out=below)
+        np.maximum(above, across[row:], out=above)
     return wider
 
 

@@ -11,11 +11,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from numpy_vgg7.errors import DataError
 from numpy_vgg7.functional import Array
+from numpy_vgg7.limits import require_memory, size
 from numpy_vgg7.pictures import FORMATS
-from numpy_vgg7.reading import FileKind, quiet
+from numpy_vgg7.reading import PIXELS, FileKind, most_bytes, quiet
 
-MAX_PIXELS = 50_000_000  # as many as phones take; a WebP image of this size needs 800 MB
+MAX_PIXELS = 50_000_000  # as many as phones take
 MAX_EXACT = 2**24  # that are not reduced while they are read
+# Bytes of a pixel in memory: of what is decoded, and of what that is converted to. Others have OTHER.
+MODES = {"1": 2, "L": 1, "P": 5, "RGB": 4, "RGBA": 4, "F": 4, "I;16": 6, "I;16B": 6, "I;16L": 6}
+OTHER = 8
+EXACT = 12  # more, where images are not reduced before they are converted to numbers
+DECODERS = {"WEBP": 12, "TIFF": 4}  # more, of the decoder: canvases; a copy that is turned
+COEFFICIENTS = 6  # of a progressive JPEG, which is not reduced until all of it is read
 MAX_16_BIT = 65535
 
 # Pillow also logs what it raises, and without a handler, Python prints that.
@@ -39,17 +46,22 @@ def read_grey(path: Path, formats: tuple[str, ...] = tuple(FORMATS), longest: in
     )
     content = kind.read(path)
     # Pillow warns of damaged EXIF blocks and of half as many pixels as it refuses.
-    with kind.parsing(path), quiet(), _opened(content, formats) as image:
-        _check_size(path, image, MAX_PIXELS if longest else MAX_EXACT)
-        if image.format == "PNG":
-            _check_png(content)
-        if longest:
-            image.draft(image.mode, (longest, longest))  # a JPEG is reduced by its decoder
-        ImageOps.exif_transpose(image, in_place=True)
-        small = _reduced(image, longest)
+    with kind.parsing(path), quiet():
+        small = _decoded(path, content, formats, longest)
         if small.mode == "RGB" and longest:
             return contrasting_grey(np.asarray(small, dtype=np.float32) / 255)
         return _grey(small)
+
+
+def _decoded(path: Path, content: bytes, formats: tuple[str, ...], longest: int | None) -> Image.Image:
+    """An upright image of mode L, RGB, RGBA or F, reduced by a whole factor to `longest` pixels per side."""
+    with _opened(content, formats) as image:
+        _check_size(path, image, len(content), longest)
+        if image.format == "PNG":
+            _check_png(content)
+        small = _reduced(image, longest)
+        ImageOps.exif_transpose(small, in_place=True)
+        return small
 
 
 def _opened(content: bytes, formats: tuple[str, ...]) -> Image.Image:
@@ -60,12 +72,27 @@ def _opened(content: bytes, formats: tuple[str, ...]) -> Image.Image:
         raise ValueError("another format") from error
 
 
-def _check_size(path: Path, image: Image.Image, most: int) -> None:
-    """Raise DataError if an image, of which only the header was read, is too large."""
+def _check_size(path: Path, image: Image.Image, file_size: int, longest: int | None) -> None:
+    """Raise DataError if an image, of which only the header was read, is too large.
+
+    Few bytes may contain many pixels of one colour; but not so many that they fill the memory. A JPEG is
+    reduced by its decoder, so that few of its pixels are in memory.
+    """
+    fix = "crop or reduce the image"
     width, height = image.size
+    most = MAX_PIXELS if longest else MAX_EXACT
     if width * height > most:
-        fix = "crop or reduce the image"
         raise DataError(str(path), f"at most {most:,} pixels", f"{width}x{height}", fix)
+    taken = width * height * COEFFICIENTS if "progressive" in image.info else 0
+    if longest:
+        image.draft(image.mode, (longest, longest))
+    each = MODES.get(image.mode, OTHER) + DECODERS.get(image.format or "", 0) + (0 if longest else EXACT)
+    taken += image.width * image.height * each
+    most = most_bytes(file_size, PIXELS)
+    if taken > most:
+        expected = f"an image that takes at most {size(most)}, for a file of {size(file_size)}"
+        raise DataError(str(path), expected, f"{width}x{height} pixels: {size(taken)}", fix)
+    require_memory(str(path), taken, fix, DataError)
 
 
 def _check_png(content: bytes) -> None:
@@ -81,13 +108,16 @@ def _check_png(content: bytes) -> None:
 
 def _reduced(image: Image.Image, longest: int | None) -> Image.Image:
     """An image of mode L, RGB, RGBA or F, reduced by a whole factor to `longest` pixels per side."""
-    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
-        image = Image.fromarray(np.asarray(image, dtype=np.float32) / MAX_16_BIT)
+    sixteen = image.mode.startswith("I")  # bits of grey, which Pillow would clip at 255
+    if sixteen:
+        image = image.convert("F")
     elif image.mode not in ("L", "RGB", "RGBA", "F"):
         transparent = image.mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info
         image = image.convert("RGBA" if transparent else "L" if image.mode == "1" else "RGB")
     factor = -(-max(image.size) // longest) if longest else 1
-    return image.reduce((min(factor, image.width), min(factor, image.height))) if factor > 1 else image
+    if factor > 1:
+        image = image.reduce((min(factor, image.width), min(factor, image.height)))
+    return image.point(lambda value: value / MAX_16_BIT) if sixteen else image
 
 
 def reduced_colours(colours: Array, longest: int) -> Array:

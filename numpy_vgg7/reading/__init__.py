@@ -6,13 +6,26 @@ which a test checks.
 """
 
 from numpy_vgg7.reading.arrays import read_npy, read_npz
-from numpy_vgg7.reading.border import COPY, LONGEST_TEXT, SPARE, FileKind, most_bytes, quiet
+from numpy_vgg7.reading.border import (
+    COPY,
+    LONGEST_TEXT,
+    NUMBERS,
+    PIXELS,
+    WEIGHTS,
+    WIDEST,
+    FileKind,
+    most_bytes,
+    quiet,
+)
 from numpy_vgg7.reading.zips import Archive
 
 __all__ = [
     "COPY",
     "LONGEST_TEXT",
-    "SPARE",
+    "NUMBERS",
+    "PIXELS",
+    "WEIGHTS",
+    "WIDEST",
     "Archive",
     "FileKind",
     "most_bytes",

@@ -17,9 +17,12 @@ MORE = "use a machine with more memory"
 COPY = "check that it was copied completely and is not of another format"
 LONGEST_TEXT = 1 << 20  # bytes of a configuration, or of a program
 
-# Content may be this many times as long as the file, or longer than it by SPARE: all of MNIST in black and
-# white, with numpy.savez_compressed, is 63 times as long in float32, and 98 times (376 MB) in float64.
-EXPANSION, SPARE = 100, 1 << 28
+# What a file may take when it is expanded: so many bytes for each of its own, or so many more than it has.
+# NUMBERS are counted as float64, which they may become: a compressed file has at most 32 for each byte. All
+# of MNIST in black and white has 16, in float32, and is 63 times as long. PIXELS are counted as the decoder
+# stores them. WEIGHTS do not compress, but tensors may share their numbers.
+WIDEST = 8  # bytes of a float64
+NUMBERS, PIXELS, WEIGHTS = (256, 1 << 24), (256, 1 << 26), (2, 1 << 24)
 
 # Opening must not wait for the other end of a pipe, nor translate ends of lines on Windows.
 _FLAGS = os.O_RDONLY
@@ -49,9 +52,10 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def most_bytes(file_size: int) -> int:
-    """How many bytes a file may claim to contain when it is expanded."""
-    return max(EXPANSION * file_size, file_size + SPARE)
+def most_bytes(file_size: int, content: tuple[int, int]) -> int:
+    """How many bytes a file may take when it is expanded; `content` is NUMBERS, PIXELS or WEIGHTS."""
+    times, more = content
+    return max(times * file_size, file_size + more)
 
 
 @dataclass(frozen=True)

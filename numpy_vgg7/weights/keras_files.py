@@ -68,10 +68,14 @@ def _layers(content: bytes, path: Path) -> Iterator[tuple[str, list[NDArray[Any]
         group = _member(file, "layers") if "layers" in file else {}
         if len(group) > _MOST_LAYERS:
             raise ValueError(f"{len(group)} layers")
+        left = len(content)  # bytes: several names may lead to the same numbers
         for name in group:
             layer = _member(group, name)
             stored = _member(layer, "vars") if "vars" in layer else {}
-            arrays = [_array(_member(stored, str(i)), len(content)) for i in range(len(stored))]
+            arrays = []
+            for i in range(len(stored)):
+                arrays.append(_array(_member(stored, str(i)), left))
+                left -= arrays[-1].nbytes
             if arrays:
                 yield name, arrays
 
@@ -83,12 +87,12 @@ def _member(group: Any, name: str) -> Any:
     return group[name]
 
 
-def _array(dataset: Any, size: int) -> NDArray[Any]:
-    """The numbers of a dataset; what it claims is checked against the size of the file first."""
+def _array(dataset: Any, most: int) -> NDArray[Any]:
+    """The numbers of a dataset; what it claims, at most `most` bytes, is checked first."""
     plain = dataset.chunks is None and not dataset.external and not dataset.is_virtual
     if dataset.dtype.kind not in "fiu" or not plain:
         raise ValueError(f"a dataset of {dataset.dtype} that Keras does not write")
     claimed = prod(dataset.shape) * dataset.dtype.itemsize
-    if claimed > size or claimed != dataset.id.get_storage_size():
+    if claimed > most or claimed != dataset.id.get_storage_size():
         raise ValueError(f"shape {dataset.shape} does not fit {dataset.id.get_storage_size():,} bytes")
     return np.asarray(dataset[()])

@@ -50,6 +50,8 @@ def _read_zip(path: Path) -> Any:
             blocks[key] = archive.read(f"{folder}data/{key}")
         return _numbers(blocks[key], storage, big, path)
 
+    if (size := archive.entries[pickles[0]].file_size) > archive.length:  # each byte may become an object
+        raise archive.too_large(f"a pickle of {size:,} bytes in a file of {archive.length:,}")
     return Reader(io.BytesIO(archive.read(pickles[0])), read).load()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from numpy_vgg7.errors import WeightsError
-from numpy_vgg7.reading import SPARE
+from numpy_vgg7.reading import WEIGHTS, most_bytes
 from numpy_vgg7.weights.pickles import PickledArray, Unknown
 from numpy_vgg7.weights.pytorch import FIX, SAVED, read_pt
 from numpy_vgg7.weights.tensors import StoredTensor, Tensors, widen
@@ -119,7 +119,7 @@ def _read_all(state: dict[str, Any], source: str, file_size: int) -> Tensors:
     """The tensors in a dictionary. Those that share a storage may claim more than there is."""
     found = {name: value for name, value in state.items() if _is_tensor(value)}
     claimed = sum(value.nbytes for value in found.values())
-    if claimed > file_size + SPARE:
+    if claimed > most_bytes(file_size, WEIGHTS):
         claim = f"tensors that claim {claimed:,} bytes in a file of {file_size:,}"
         raise WeightsError(source, "a complete file", claim, "export it again")
     return {name: _read(value) for name, value in found.items()}

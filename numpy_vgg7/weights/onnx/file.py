@@ -9,7 +9,7 @@ from typing import Any
 from numpy_vgg7 import files
 from numpy_vgg7.config import VGG7Config
 from numpy_vgg7.errors import ConfigError, MissingDependencyError, OutputError, WeightsError
-from numpy_vgg7.reading import SPARE, FileKind
+from numpy_vgg7.reading import WEIGHTS, FileKind, most_bytes
 from numpy_vgg7.weights.chain import Described
 from numpy_vgg7.weights.onnx.export import onnx_model
 from numpy_vgg7.weights.onnx.graph import read_graph
@@ -36,7 +36,7 @@ def read_onnx(path: Path) -> tuple[Any, str | None]:
         except proto.ExternalDataError as error:
             fix = "save it in one file: torch.onnx.export(..., external_data=False), or onnx.save"
             raise WeightsError(str(path), "weights in the file itself", str(error), fix) from error
-        found = read_graph(model, str(path), len(content) + SPARE)
+        found = read_graph(model, str(path), most_bytes(len(content), WEIGHTS))
     metadata = model.metadata.get(KEY)
     return (found, None) if metadata is None else (_verified(found, metadata, path), metadata)
 
