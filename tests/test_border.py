@@ -18,6 +18,7 @@ from numpy_vgg7.cli.console import Screen
 from numpy_vgg7.config import CONFIG_FILE
 from numpy_vgg7.data import load
 from numpy_vgg7.data.idx import read_idx
+from numpy_vgg7.engine import executor
 from numpy_vgg7.errors import LONGEST, DataError
 from numpy_vgg7.parity.case_file import find_case, read_case
 from numpy_vgg7.pictures.read import read_images
@@ -281,6 +282,12 @@ def test_memory_that_is_not_there_is_refused_in_words(monkeypatch):
         VGG7(VGG7Config(channels=(100_000,) * 4))
     with pytest.raises(VGG7Error, match="from 1 to 256"):
         VGG7(VGG7Config(image_size=8), threads=100_000)
+    model = VGG7(VGG7Config(image_size=512, hidden=(4, 4)))
+    monkeypatch.setattr(executor, "available_memory", lambda: 10**7)
+    with pytest.raises(
+        VGG7Error, match=r"batch of 1 512x512 image: expected at most the 10 MB .* found \d+ MB"
+    ):
+        model.predict(np.zeros((1, 512, 512)))
 
 
 def test_the_memory_that_there_is_has_a_size():
@@ -297,13 +304,30 @@ def test_the_border_opens_no_file_that_others_may_change_meanwhile(tmp_path):
         assert file.read() == b"content"
 
 
-def test_cached_files_of_a_container_are_memory_that_there_is(tmp_path, monkeypatch):
+# The files of a control group in both versions, and the line of the process that names it.
+CONTAINERS = {
+    "version 2": ("0::/own", "own", {"max": 2000, "current": 1900}, "anon 100\nfile 1700"),
+    "version 2, as the root": ("0::/own", "", {"max": 2000, "current": 1900}, "anon 100\nfile 1700"),
+    "version 1": (
+        "9:cpu:/own\n4:hugetlb,memory:/own\n0::/",
+        "memory/own",
+        {"limit_in_bytes": 2000, "usage_in_bytes": 1900},
+        "cache 1\ntotal_cache 1700",
+    ),
+    "no limit": ("0::/own", "own", {"max": "max", "current": 1900}, "file 1700"),
+}
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_cached_files_of_a_container_are_memory_that_there_is(kind, tmp_path, monkeypatch):
+    lines, folder, figures, stat_text = CONTAINERS[kind]
     monkeypatch.setattr(limits, "GROUPS", tmp_path)
-    figures = {"max": "2000000000", "current": "1900000000", "stat": "anon 100000000\nfile 1700000000"}
-    for name, text in figures.items():
-        (tmp_path / f"memory.{name}").write_text(text + "\n")
-    if sys.platform == "linux":
-        assert limits._container() == 1_800_000_000
+    monkeypatch.setattr(limits, "OWN_GROUPS", tmp_path / "cgroup")
+    (tmp_path / "cgroup").write_text(lines + "\n")
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    for name, text in (figures | {"stat": stat_text}).items():
+        (tmp_path / folder / f"memory.{name}").write_text(f"{text}\n")
+    assert limits._container() == (sys.maxsize if kind == "no limit" else 1800)
 
 
 def test_a_system_that_does_not_tell_its_memory_refuses_nothing(monkeypatch):
