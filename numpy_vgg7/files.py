@@ -10,6 +10,13 @@ from numpy_vgg7.errors import OutputError
 from numpy_vgg7.temporary import replacing
 
 
+def require_suffix(path: Path, *suffixes: str) -> None:
+    """Raise OutputError unless the name of a file to write ends in one of these."""
+    if path.suffix.lower() not in suffixes:
+        found = repr(path.suffix) if path.suffix else "no suffix"
+        raise OutputError(str(path), f"a name ending in {' or '.join(suffixes)}", found, "rename it")
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents where they are missing. Raises OutputError."""
     try:

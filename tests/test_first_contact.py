@@ -16,7 +16,7 @@ from numpy_vgg7.config import DTYPES
 from numpy_vgg7.config import PRESETS as NETWORKS
 from numpy_vgg7.data import load_digits
 from numpy_vgg7.data.augmentation import AUGMENTATIONS
-from numpy_vgg7.errors import VGG7Error
+from numpy_vgg7.errors import OutputError, VGG7Error, WeightsError
 from numpy_vgg7.exercise.verdict import HINTS
 from numpy_vgg7.network import ACTIVATIONS
 from numpy_vgg7.optim import SCHEDULES
@@ -64,6 +64,34 @@ print("imported:", *sorted({HEAVY} & set(sys.modules)))
 def test_h_is_help_everywhere(command):
     assert run(*command, "-h").output == run(*command, "--help").output
     assert "-h, --help" in run(*command, "-h").output
+
+
+@pytest.mark.parametrize(
+    "command", [words for words in COMMANDS if words and words[0] not in GROUPS or words[1:]]
+)
+def test_every_command_can_be_quiet(command):
+    assert "-q, --quiet" in run(*command, "--help").output
+
+
+# An output file whose name has the wrong suffix, and the suffix that is named.
+MISNAMED = {
+    "a report": (["report", "no", "--out", "report.png"], ".html or .htm"),
+    "a comparison": (["parity", "run", "--html", "report.txt"], ".html or .htm"),
+    "a check": (["parity", "check", "no.npz", "--html", "report"], ".html or .htm"),
+    "a case": (["parity", "case", "case.npz"], ".safetensors"),
+    "a probe": (["export", "no.npz", "w.npz", "--probe", "probe.txt"], ".npz"),
+    "a plot": (["bench", "--plot", "growth.svg"], ".png"),
+    "weights of Keras": (["export", "no.npz", "w.h5"], ".keras or .weights.h5"),
+}
+
+
+@pytest.mark.parametrize("kind", MISNAMED)
+def test_an_output_file_with_a_wrong_suffix_is_refused_before_the_work(kind):
+    words, suffix = MISNAMED[kind]
+    done = run(*words)
+    assert isinstance(done.exception, (OutputError, WeightsError)), done.output
+    assert f"{suffix}, found " in str(done.exception), done.exception
+    assert "a name ending in " in str(done.exception)
 
 
 def test_the_version_is_that_of_the_package():

@@ -50,6 +50,7 @@ def new(
 def check(
     folder: Annotated[Path, typer.Argument(help="The folder of an exercise.", metavar="DIR")],
     hint: Level = "none",
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Check whether the mistake in DIR is fixed. This executes DIR/network.py.

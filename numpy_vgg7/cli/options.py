@@ -33,6 +33,7 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Print only results, warnings and errors.", callback=_be_quiet),
 ]
+PAGES = (".html", ".htm")
 FORMATS = ".safetensors, .npz, .pt, .onnx, .keras or .weights.h5"
 Weights = Annotated[Path, typer.Argument(help=f"A run folder, or weights: {FORMATS}.", metavar="WEIGHTS")]
 Preset = Annotated[str, typer.Option(help="Architecture: article, vgg7 or vgg7-wide.")]
@@ -217,16 +218,16 @@ def writers(path: Path) -> dict[str, Any]:
     """
     from numpy_vgg7.weights.formats import WRITERS, by_suffix
 
-    by_suffix(path, {**WRITERS, ".pt": None, ".pth": None, ".keras": None, ".h5": None})
     writers: dict[str, Any] = dict(WRITERS)
-    if path.suffix in (".pt", ".pth"):
+    suffix = by_suffix(path, {name: name for name in (*WRITERS, ".pt", ".pth", ".keras", ".weights.h5")})
+    if suffix in (".pt", ".pth"):
         with pytorch(f"{path}"):
             from torch_ref.weights import write_pt
-        writers[path.suffix] = write_pt
-    elif path.suffix in (".keras", ".h5"):
+        writers[suffix] = write_pt
+    elif suffix in (".keras", ".weights.h5"):
         with pytorch(f"{path}"), extra(f"{path}", "keras", "Keras"):
             from keras_ref import write_keras
-        writers[path.suffix] = write_keras
+        writers[suffix] = write_keras
     return writers
 
 

@@ -42,7 +42,10 @@ CaseBatchSize = Annotated[
         help="Images in the batch. Default: 6, or a size whose 1/N cannot be confused with another factor.",
     ),
 ]
-Html = Annotated[Path | None, typer.Option(help="Also write the report as a self-contained HTML page.")]
+Html = Annotated[
+    Path | None,
+    typer.Option(help="Also write the report as a self-contained HTML page.", metavar="FILE.html"),
+]
 
 
 @parity.command(cls=Command)
@@ -71,10 +74,13 @@ def run(
     so is the forward pass of ONNX's reference evaluator and of ONNX Runtime, where they are installed. Exit
     code 4 on a mismatch.
     """
+    from numpy_vgg7.files import require_suffix
     from numpy_vgg7.model import VGG7
     from numpy_vgg7.parity import report
     from numpy_vgg7.parity.run import run as run_case
 
+    if html:
+        require_suffix(html, *options.PAGES)
     with options.pytorch("parity run"):
         from torch_ref.trace import trace as reference
 
@@ -179,7 +185,9 @@ def _prove_tests(file: Path, mutants: "list[Mutant]", seconds: float, as_json: b
 
 @parity.command("case", cls=Command)
 def case_(
-    file: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="The .safetensors file to write, replaced if it exists.", metavar="FILE")
+    ],
     weights: Annotated[
         Path | None, typer.Option(help="A trained model or a run folder. Default: random weights.")
     ] = None,
@@ -194,9 +202,11 @@ def case_(
     It contains weights, a batch and the correct trace; and a second, small batch with its own parameters,
     under the names "second/...", with exact zeros before ReLU and logits of 1000 and -1000.
     """
+    from numpy_vgg7.files import require_suffix
     from numpy_vgg7.parity import case_file
     from numpy_vgg7.parity.second import second_case
 
+    require_suffix(file, ".safetensors")
     with options.pytorch("parity case"):
         from torch_ref.trace import trace as reference
 
@@ -270,10 +280,13 @@ def check_(
 
     Exit code 4 on a mismatch.
     """
+    from numpy_vgg7.files import require_suffix
     from numpy_vgg7.parity import case_file, report
     from numpy_vgg7.parity.candidate import read_candidate
     from numpy_vgg7.parity.judge import check
 
+    if html:
+        require_suffix(html, *options.PAGES)
     candidate = read_candidate(file)
     known = case_file.read_case(case or case_file.find_case(file), options.print_warning)
     found = check(known, candidate, partial, dtype, names, f"{file}: compared with the trace in the case")

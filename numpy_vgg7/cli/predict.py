@@ -44,12 +44,13 @@ def predict(
     apply to .npy files.
     """
     from numpy_vgg7 import pretrained
+    from numpy_vgg7.files import require_suffix
     from numpy_vgg7.pictures import read
-    from numpy_vgg7.pictures.show import MOST, require_png, write_sheet
+    from numpy_vgg7.pictures.show import MOST, write_sheet
 
     weights, images = _split(first, others or [])
     if show:
-        require_png(show)
+        require_suffix(show, ".png")
         if show.resolve() in [path.resolve() for path in images]:
             raise OutputError(str(show), "another name than that of an image", "the same", "choose another")
     encoding = options.encoding(pixel_max, mean, std, invert)

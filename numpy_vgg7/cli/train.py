@@ -134,7 +134,7 @@ def train(
         _refuse_settings(context)
         prepared = session.resumed(RunFolder(resume))
     else:
-        prepared = session.begun(run_config(context), out, download)
+        prepared = session.started(run_config(context), out, download)
     with prepared as training:
         training.model.threads = threads
         folder = training.folder
@@ -150,8 +150,8 @@ def train(
     for part, score in scores.items():
         screen.print(f"{part:<10} accuracy {score.accuracy:.4f}  loss {score.loss:.4f}  ({score.n} images)")
     chosen = f"weights with the lowest smoothed validation loss (epoch {record['best_epoch']})"
-    line = f"{record['seconds']:.1f} s; {chosen}: {folder.best}"
-    screen.print(line)
+    time = "" if record["seconds"] is None else f"{record['seconds']:.1f} s; "
+    screen.print(f"{time}{chosen}: {folder.best}")
 
 
 def run_config(context: typer.Context) -> "RunConfig":

@@ -17,7 +17,10 @@ MISMATCH = 4
 
 def export(
     weights: Weights,
-    out: Annotated[Path, typer.Argument(help=f"The file to write: {options.FORMATS}.", metavar="OUT")],
+    out: Annotated[
+        Path,
+        typer.Argument(help=f"The file to write, replaced if it exists: {options.FORMATS}.", metavar="OUT"),
+    ],
     probe: Annotated[
         Path | None,
         typer.Option(
@@ -31,7 +34,7 @@ def export(
     quiet: options.Quiet = False,
 ) -> None:
     """Convert weights to another format, losslessly. The suffix of OUT selects the format."""
-    from numpy_vgg7.files import write_bytes
+    from numpy_vgg7.files import require_suffix, write_bytes
     from numpy_vgg7.weights import save
     from numpy_vgg7.weights.layouts import LAYOUTS, from_pytorch
     from numpy_vgg7.weights.npz import npz_bytes
@@ -42,6 +45,8 @@ def export(
         raise typer.BadParameter(
             "only .npz files can have a layout other than pytorch", param_hint="--layout"
         )
+    if probe:
+        require_suffix(probe, ".npz")
     writers = options.writers(out)
     model = options.read_weights(weights)
     if layout == "pytorch":
@@ -63,7 +68,10 @@ def import_(
         Path,
         typer.Argument(help=f"Weights: {options.FORMATS}, or .pth, .ckpt, .bin or .pkl.", metavar="FOREIGN"),
     ],
-    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.", metavar="OUT")],
+    out: Annotated[
+        Path,
+        typer.Argument(help=f"The file to write, replaced if it exists: {options.FORMATS}.", metavar="OUT"),
+    ],
     preset: Annotated[
         str | None, typer.Option(help="The activations are those of this preset: article, vgg7 or vgg7-wide.")
     ] = None,
@@ -103,7 +111,7 @@ def import_(
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Convert another program's weights to .safetensors, losslessly.
+    """Convert another program's weights, losslessly. The suffix of OUT selects the format.
 
     Prefixes, checkpoints and other naming schemes are recognised. Every conversion is printed, and so is
     every assumption about what the file does not say, which the options can change. --check compares the

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from numpy_vgg7.errors import OutputError
-from numpy_vgg7.files import write_bytes
+from numpy_vgg7.files import require_suffix, write_bytes
 from numpy_vgg7.functional import Array
 
 TILE = 168  # pixels per side of an image, about
@@ -16,18 +15,12 @@ MOST = 200  # images on a sheet
 PAPER, TEXT = 245, 0
 
 
-def require_png(path: Path) -> None:
-    """Raise OutputError unless the name of a sheet ends in .png."""
-    if path.suffix.lower() != ".png":
-        raise OutputError(str(path), "a name ending in .png", repr(path.suffix), "rename it")
-
-
 def write_sheet(path: Path, images: list[Array], captions: list[str]) -> None:
     """Write images (S, S) in 0..1, enlarged, with captions below, as one PNG. At most MOST are drawn.
 
     Raises OutputError.
     """
-    require_png(path)
+    require_suffix(path, ".png")
     images = images[:MOST]
     factor = max(1, TILE // len(images[0]))
     side = factor * len(images[0])
