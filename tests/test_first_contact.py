@@ -67,7 +67,7 @@ def test_h_is_help_everywhere(command):
 
 
 @pytest.mark.parametrize(
-    "command", [words for words in COMMANDS if words and words[0] not in GROUPS or words[1:]]
+    "command", [words for words in COMMANDS if (words and words[0] not in GROUPS) or words[1:]]
 )
 def test_every_command_can_be_quiet(command):
     assert "-q, --quiet" in run(*command, "--help").output
