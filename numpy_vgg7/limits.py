@@ -94,7 +94,7 @@ def require_memory(
     """Raise `error` if so many bytes are more than there are: `available_memory`, unless `there` is given."""
     there = available_memory() if there is None else there
     if needed > there:
-        raise error(what, f"at most the {size(there)} of memory there are", f"{size(needed)} needed", fix)
+        raise error(what, f"at most the {size(there)} of memory available", f"{size(needed)} needed", fix)
 
 
 def size(count: float) -> str:

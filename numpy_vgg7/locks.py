@@ -38,7 +38,7 @@ def locked(path: Path, note: Callable[[str], None]) -> Iterator[bool]:
             free = lock(number)
         except OSError as error:
             free = True
-            note(f"{path}: the file system has no locks ({error}); let no other process use it meanwhile")
+            note(f"{path}: the file system does not support locks ({error}): use it in one process only")
         yield free
     finally:
         os.close(number)

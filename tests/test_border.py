@@ -140,7 +140,7 @@ def test_a_file_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
 def test_a_file_longer_than_the_memory_is_refused_before_it_is_read(tmp_path):
     with (tmp_path / "x.npy").open("wb") as file:
         file.truncate(2**43)  # takes no space
-    with pytest.raises(VGG7Error, match="memory there are"):
+    with pytest.raises(VGG7Error, match="memory available"):
         read_npy(tmp_path / "x.npy")
 
 
@@ -278,7 +278,7 @@ def test_names_are_printed_as_they_are_in_any_encoding(monkeypatch, encoding):
 
 def test_memory_that_is_not_there_is_refused_in_words(monkeypatch):
     monkeypatch.setattr(limits, "available_memory", lambda: 10**9)
-    with pytest.raises(VGG7Error, match=r"1.0 GB of memory there are, found 2 TB needed"):
+    with pytest.raises(VGG7Error, match=r"1.0 GB of memory available, found 2 TB needed"):
         VGG7(VGG7Config(channels=(100_000,) * 4))
     with pytest.raises(VGG7Error, match="from 1 to 256"):
         VGG7(VGG7Config(image_size=8), threads=100_000)

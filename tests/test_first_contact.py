@@ -239,11 +239,11 @@ def test_quiet_keeps_warnings_and_errors(trained, tmp_path):
 
 def test_doctor_ends_with_a_verdict(monkeypatch):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    assert run("doctor").stdout.splitlines()[-1] == "Everything that the commands need is there."
+    assert run("doctor").stdout.splitlines()[-1] == "Everything that the commands need is installed."
     found = environment.environment()
     lacking = environment.problems(found | {"packages": found["packages"] | {"torch": None, "onnx": None}})
     assert ["'numpy-vgg7[torch]'" in line or "'numpy-vgg7[onnx]'" in line for line in lacking] == [True] * 2
-    assert environment.verdict(lacking).startswith("2 problems: ")
+    assert environment.verdict(lacking).startswith("2 problems, ")
     assert json.loads(run("doctor", "--json").stdout)["verdict"] == environment.verdict([])
 
 

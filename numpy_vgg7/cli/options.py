@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from numpy_vgg7.cli.console import messages, warnings
+from numpy_vgg7.cli.console import messages, problems
 from numpy_vgg7.errors import MissingDependencyError
 from numpy_vgg7.limits import MOST_THREADS
 from numpy_vgg7.suggestions import instead
@@ -37,6 +37,13 @@ PAGES = (".html", ".htm")
 FORMATS = ".safetensors, .npz, .pt, .onnx, .keras or .weights.h5"
 Weights = Annotated[Path, typer.Argument(help=f"A run folder, or weights: {FORMATS}.", metavar="WEIGHTS")]
 Preset = Annotated[str, typer.Option(help="Architecture: article, vgg7 or vgg7-wide.")]
+Activations = Annotated[
+    str | None,
+    typer.Option(
+        help="Seven of relu, tanh, arctan and identity: after conv1 to conv4 and fc5 to fc7.",
+        metavar="A,B,...",
+    ),
+]
 Data = Annotated[
     str,
     typer.Option(
@@ -126,7 +133,7 @@ def print_note(line: str) -> None:
 
 def print_warning(line: str) -> None:
     """Print a line on standard error, even if --quiet is given."""
-    warnings.print(line)
+    problems.print(line)
 
 
 def print_notes(data: "Dataset") -> None:

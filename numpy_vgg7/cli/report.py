@@ -28,7 +28,7 @@ def report(
     """Write a training's HTML report, or compare several trainings.
 
     The page is self-contained. The weights are scored on the test set again. Whatever needs weights or data
-    that no longer exist is left out of the page, with a note on standard error.
+    that no longer exist is left out of the page, with a warning on standard error.
     """
     options.require_matplotlib("report")
     from numpy_vgg7.files import require_suffix, write_text

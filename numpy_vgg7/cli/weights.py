@@ -29,7 +29,7 @@ def export(
         ),
     ] = None,
     layout: Annotated[
-        str, typer.Option(help="pytorch or, for .npz files, keras or flax (these without metadata).")
+        str, typer.Option(help="pytorch or, for .npz files, keras or flax, without metadata.")
     ] = "pytorch",
     quiet: options.Quiet = False,
 ) -> None:
@@ -66,23 +66,20 @@ def export(
 def import_(
     foreign: Annotated[
         Path,
-        typer.Argument(help=f"Weights: {options.FORMATS}, or .pth, .ckpt, .bin or .pkl.", metavar="FOREIGN"),
+        typer.Argument(
+            help="Weights: .safetensors, .npz, .pt, .pth, .ckpt, .bin, .pkl, .onnx, .keras or .weights.h5.",
+            metavar="FOREIGN",
+        ),
     ],
     out: Annotated[
         Path,
         typer.Argument(help=f"The file to write, replaced if it exists: {options.FORMATS}.", metavar="OUT"),
     ],
     preset: Annotated[
-        str | None, typer.Option(help="The activations are those of this preset: article, vgg7 or vgg7-wide.")
+        str | None, typer.Option(help="Use the activations of this preset: article, vgg7 or vgg7-wide.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A JSON file with the complete configuration.")] = None,
-    activations: Annotated[
-        str | None,
-        typer.Option(
-            help="Seven of relu, tanh, arctan and identity: after conv1 to conv4 and fc5 to fc7.",
-            metavar="A,B,...",
-        ),
-    ] = None,
+    activations: options.Activations = None,
     layout: Annotated[
         str,
         typer.Option(help="pytorch; or keras or flax, with kernels (H, W, in, out) and matrices (in, out)."),

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from numpy_vgg7.errors import DataError
 from numpy_vgg7.functional import Array
 from numpy_vgg7.pictures import FORMATS
-from numpy_vgg7.reading import FileKind, quiet
+from numpy_vgg7.reading import FileKind, without_warnings
 
 MAX_PIXELS = 50_000_000  # as many as phones take; a WebP image of this size needs 800 MB
 MAX_EXACT = 2**24  # that are not reduced while they are read
@@ -39,7 +39,7 @@ def read_grey(path: Path, formats: tuple[str, ...] = tuple(FORMATS), longest: in
     )
     content = kind.read(path)
     # Pillow warns of damaged EXIF blocks and of half as many pixels as it refuses.
-    with kind.parsing(path), quiet(), _opened(content, formats) as image:
+    with kind.parsing(path), without_warnings(), _opened(content, formats) as image:
         _check_size(path, image, MAX_PIXELS if longest else MAX_EXACT)
         if image.format == "PNG":
             _check_png(content)

@@ -6,7 +6,7 @@ which a test checks.
 """
 
 from numpy_vgg7.reading.arrays import read_npy, read_npz
-from numpy_vgg7.reading.border import COPY, LONGEST_TEXT, SPARE, FileKind, most_bytes, quiet
+from numpy_vgg7.reading.border import COPY, LONGEST_TEXT, SPARE, FileKind, most_bytes, without_warnings
 from numpy_vgg7.reading.zips import Archive
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "Archive",
     "FileKind",
     "most_bytes",
-    "quiet",
     "read_npy",
     "read_npz",
+    "without_warnings",
 ]

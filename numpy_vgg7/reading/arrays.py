@@ -9,7 +9,7 @@ from numpy.lib import format as npy
 
 from numpy_vgg7.errors import DataError, VGG7Error
 from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.reading.border import FileKind, quiet
+from numpy_vgg7.reading.border import FileKind, without_warnings
 from numpy_vgg7.reading.zips import Archive
 
 PLAIN = "biufUS"  # kinds of dtypes: whole and real numbers, and text
@@ -47,7 +47,7 @@ def _array(content: bytes) -> Array:
     version = npy.read_magic(stream)
     if version not in HEADERS:
         raise ValueError(f"version {version[0]}.{version[1]} of the format, which only structures need")
-    with quiet():
+    with without_warnings():
         shape, fortran, dtype = HEADERS[version](stream)
     if dtype.hasobject:
         raise ValueError("objects, which are never loaded: allow_pickle is off")
