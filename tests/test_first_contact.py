@@ -73,6 +73,36 @@ def test_every_command_can_be_quiet(command):
     assert "-q, --quiet" in run(*command, "--help").output
 
 
+# An option with a value that it cannot have, and what is said of it.
+OUT_OF_RANGE = {
+    "too small": (["train", "--limit", "0"], "must be at least 1"),
+    "too large": (["train", "--threads", "300"], "must be at most 256"),
+    "no whole number": (["train", "--limit", "1.5"], "must be a whole number"),
+    "no number": (["train", "--momentum", "much"], "must be a number"),
+    "of a group": (["parity", "prove", "--time-limit", "0"], "must be at least 0.1"),
+}
+
+
+@pytest.mark.parametrize("kind", OUT_OF_RANGE)
+def test_a_number_that_an_option_cannot_have_is_refused_in_plain_words(kind):
+    words, said = OUT_OF_RANGE[kind]
+    done = run(*words)
+    assert done.exit_code == 2
+    assert done.output.splitlines()[-1] == f"Error: Invalid value for '{words[-2]}': {said}"
+
+
+def test_the_help_names_the_range_of_every_number():
+    text = " ".join(run("train", "--help").output.split())
+    for option, words in {
+        "epochs": "default: 60; at least 1", "momentum": "default: 0.9; at least 0, below 1",
+        "clip-norm": "no limit. [above 0]", "threads": "default: 1; 1 to 256",
+        "seed": "default: 0; at least 0",
+    }.items():  # fmt: skip
+        assert words in text.split(f"--{option} ")[1].split("--")[0], option
+    assert "x<=" not in text
+    assert "x>=" not in text
+
+
 # An output file whose name has the wrong suffix, and the suffix that is named.
 MISNAMED = {
     "a report": (["report", "no", "--out", "report.png"], ".html or .htm"),

@@ -29,7 +29,10 @@ def export(
         ),
     ] = None,
     layout: Annotated[
-        str, typer.Option(help="pytorch or, for .npz files, keras or flax, without metadata.")
+        str,
+        typer.Option(
+            help="Layout of the arrays: pytorch or, only for .npz files and without metadata, keras or flax."
+        ),
     ] = "pytorch",
     quiet: options.Quiet = False,
 ) -> None:
