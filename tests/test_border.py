@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from PIL import Image
 
 from numpy_vgg7 import VGG7, VGG7Config, VGG7Error, limits
@@ -20,10 +21,11 @@ from numpy_vgg7.data import load
 from numpy_vgg7.data.idx import read_idx
 from numpy_vgg7.engine import executor
 from numpy_vgg7.errors import LONGEST, DataError
-from numpy_vgg7.parity.case_file import find_case, read_case
+from numpy_vgg7.parity.case_file import KEY, find_case, read_case
 from numpy_vgg7.pictures.read import read_images
 from numpy_vgg7.reading import FileKind, most_bytes, read_npy, read_npz
-from numpy_vgg7.training.run_folder import read_config
+from numpy_vgg7.training.config import TrainingConfig
+from numpy_vgg7.training.run_folder import RunConfig, create_folder, read_config
 from numpy_vgg7.weights import import_weights, save
 from tests.commands import ROOT
 
@@ -158,6 +160,21 @@ def test_compressed_images_in_black_and_white_are_no_bomb(tmp_path, dtype):
     length, ratio = (tmp_path / "x.npz").stat().st_size, {np.float32: 62.8, np.float64: 98}[dtype]
     assert (read_npz(tmp_path / "x.npz")["images"] == ink).all()
     assert most_bytes(10_000 * length) >= ratio * 10_000 * length, "all of MNIST would be refused"
+
+
+def test_what_is_wrong_in_a_file_is_named_once_and_not_a_message_in_a_message(tmp_path):
+    create_folder(RunConfig("vgg7", "digits", "float32", VGG7Config(), TrainingConfig()), tmp_path / "run")
+    config = tmp_path / "run" / "config.json"
+    config.write_text(config.read_text().replace('"epochs": 60', '"epochs": 0'))
+    case = tmp_path / "case.safetensors"
+    safetensors.numpy.save_file({"input": np.zeros(1)}, case, {KEY: '{"config": {}}'})
+    readers = {config: lambda path: read_config(path, "train again"), case: read_case}
+    for path, words in ((config, "epochs: expected a whole number >= 1, found 0"), (case, "metadata")):
+        with pytest.raises(VGG7Error) as caught:
+            readers[path](path)
+        line = str(caught.value)
+        assert line.startswith(f"{path}: {words}")
+        assert line.count("expected") == line.count("; ") == 1, line
 
 
 def test_a_file_that_does_not_fit_the_memory_is_not_called_damaged(tmp_path):
