@@ -219,7 +219,7 @@ class RunFolder:
         epochs = kind.read(metrics).count(b"\n") - 1 if metrics.exists() else 0
         if epochs > 1 or (self.path / "report.html").exists():
             fix = "restore it, or start again with another --out"
-            found = f"none, but the results of {epochs} epochs"
+            found = f"none, but results (epochs: {epochs})"
             raise TrainingError(str(self.path / CHECKPOINT), "a checkpoint", found, fix)
 
 
