@@ -103,6 +103,10 @@ class VGG7Config:
         per_pixel = 1 + 2 * (c1 + c2) + c2 / 4 + (c3 + c4) / 2 + c4 / 8
         return round(per_pixel * self.image_size**2) + 2 * (sum(self.hidden) + self.classes)
 
+    def values_kept(self) -> int:
+        """How many numbers inference keeps per image of a batch: pixels and inputs of fc5, with copies."""
+        return 2 * self.image_size**2 + 3 * self.channels[-1] * (self.image_size // 4) ** 2
+
     def layers(self) -> tuple[Layer, ...]:
         """The network as a list, first layer first; the last activation's output is the logits."""
         return vgg7(**{field.name: getattr(self, field.name) for field in fields(self)})

@@ -61,9 +61,9 @@ def problems(found: dict[str, Any]) -> list[str]:
 def verdict(notes: list[str]) -> str:
     """What the result of `problems` comes to, in one line."""
     if not notes:
-        return "Everything that the commands need is there."
+        return "Everything that the commands need is installed."
     count = "1 problem" if len(notes) == 1 else f"{len(notes)} problems"
-    return f"{count}: see what is marked with ! above; everything else is there."
+    return f"{count}, marked with ! above; everything else is in order."
 
 
 def blas_problems(found: dict[str, Any]) -> list[str]:

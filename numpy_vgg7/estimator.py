@@ -22,7 +22,7 @@ from numpy_vgg7.data import Dataset, Splits
 from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.functional import Array, Labels, log_softmax, softmax
 from numpy_vgg7.inputs import SMALLEST
-from numpy_vgg7.model import INFERENCE_BATCH, VGG7
+from numpy_vgg7.model import VGG7
 from numpy_vgg7.training import loop
 from numpy_vgg7.training.config import TrainingConfig
 from numpy_vgg7.training.fit import run
@@ -289,8 +289,7 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             pixels = np.arange(size * size).reshape(size, size)
             positions = pixels[top : top + height, left : left + width].ravel()
         images = np.zeros((len(X), size * size), self.model_.dtype)
-        for start in range(0, len(X), INFERENCE_BATCH):
-            some = slice(start, start + INFERENCE_BATCH)
+        for some in self.model_.inference_batches(len(X)):
             images[some, positions] = (X[some] - low) / ((high - low) or 1)
         return images.reshape(-1, 1, size, size)
 
@@ -299,8 +298,8 @@ class VGG7Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X, shape = flattened(X)
         X = validate_data(self, X, reset=False)
         self._check_shape(shape)
-        batches = (X[start : start + INFERENCE_BATCH] for start in range(0, len(X), INFERENCE_BATCH))
-        return np.concatenate([self.model_.forward(self._images(batch)) for batch in batches])
+        batches = self.model_.inference_batches(len(X))
+        return np.concatenate([self.model_.forward(self._images(X[some])) for some in batches])
 
 
 def flattened(X: Any) -> tuple[Any, tuple[int, int] | None]:

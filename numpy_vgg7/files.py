@@ -10,6 +10,13 @@ from numpy_vgg7.errors import OutputError
 from numpy_vgg7.temporary import replacing
 
 
+def require_suffix(path: Path, *suffixes: str) -> None:
+    """Raise OutputError unless the name of a file to write ends in one of these, in either case."""
+    if path.suffix.lower() not in suffixes:
+        found = repr(path.suffix) if path.suffix else "no suffix"
+        raise OutputError(str(path), f"a name ending in {' or '.join(suffixes)}", found, "rename it")
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents where they are missing. Raises OutputError."""
     try:
@@ -32,12 +39,6 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         fix = "create its folder first" if isinstance(error, FileNotFoundError) else "choose another path"
         raise OutputError.of(path, "a place to write to", error, fix) from error
-
-
-def require_suffix(path: Path, suffix: str) -> None:
-    """Raise OutputError unless the name of a file to be written ends in `suffix`, in either case."""
-    if path.suffix.lower() != suffix:
-        raise OutputError(str(path), f"a name ending in {suffix}", repr(path.suffix), "rename it")
 
 
 def move(path: Path, target: Path) -> None:

@@ -4,11 +4,28 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from numpy_vgg7.errors import ConfigError, VGG7Error
 
 GROUPS = Path("/sys/fs/cgroup")
+OWN_GROUPS = Path("/proc/self/cgroup")
 MOST_THREADS = 256  # more never help, and each has arrays of its own
+
+
+class Version(NamedTuple):
+    """Where a version of Linux's control groups has its figures; `cached` is a row of memory.stat."""
+
+    folder: str
+    limit: str
+    used: str
+    cached: str
+
+
+VERSIONS = (
+    Version("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache"),
+    Version("", "memory.max", "memory.current", "file"),
+)
 
 
 def available_memory() -> int:
@@ -36,13 +53,24 @@ def _free() -> int:
 
 
 def _container() -> int:
-    """Linux: what the control group of this process leaves. Cached files can be dropped."""
-    group = GROUPS / Path("/proc/self/cgroup").read_text().split("::")[-1].strip().lstrip("/")
-    if not (group / "memory.max").exists():  # the container shows its own group as the root
-        group = GROUPS
-    limit = int((group / "memory.max").read_text())  # "max" is no number
-    cached = int(_table(group / "memory.stat")["file"])
-    return limit - int((group / "memory.current").read_text()) + cached
+    """Linux: what the control group of this process leaves, in either version of control groups."""
+    found = []
+    for version in VERSIONS:
+        with suppress(OSError, ValueError, LookupError):  # another version, or "max", which is no number
+            found.append(_left(version))
+    return min(found, default=sys.maxsize)
+
+
+def _left(version: Version) -> int:
+    """What a control group leaves. Cached files can be dropped."""
+    rows = (line.split(":", 2)[1:] for line in OWN_GROUPS.read_text().splitlines())
+    (own,) = (path for controllers, path in rows if version.folder in controllers.split(","))
+    root = GROUPS / version.folder
+    group = root / own.lstrip("/")
+    if not (group / version.limit).exists():  # the container shows its own group as the root
+        group = root
+    limit, used = (int((group / name).read_text()) for name in (version.limit, version.used))
+    return limit - used + int(_table(group / "memory.stat")[version.cached])
 
 
 def _process() -> int:
@@ -60,11 +88,13 @@ def _table(path: Path) -> dict[str, str]:
     return dict(line.split(maxsplit=1) for line in path.read_text().splitlines())
 
 
-def require_memory(what: str, needed: int, fix: str, error: type[VGG7Error] = ConfigError) -> None:
-    """Raise `error` if so many bytes are more than there are."""
-    there = available_memory()
+def require_memory(
+    what: str, needed: int, fix: str, error: type[VGG7Error] = ConfigError, there: int | None = None
+) -> None:
+    """Raise `error` if so many bytes are more than there are: `available_memory`, unless `there` is given."""
+    there = available_memory() if there is None else there
     if needed > there:
-        raise error(what, f"at most the {size(there)} of memory there are", f"{size(needed)} needed", fix)
+        raise error(what, f"at most the {size(there)} of memory available", f"{size(needed)} needed", fix)
 
 
 def size(count: float) -> str:

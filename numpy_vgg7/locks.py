@@ -38,8 +38,8 @@ def locked(path: Path, note: Callable[[str], None]) -> Iterator[bool]:
             free = lock(number)
         except OSError as error:
             free = True
-            found = f"the file system has no locks ({words(error)})"
-            note(f"{path}: {found}; let no other process use it meanwhile")
+            found = f"the file system does not support locks ({words(error)})"
+            note(f"{path}: {found}; use it in one process only")
         yield free
     finally:
         os.close(number)

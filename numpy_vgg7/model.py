@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
-INFERENCE_BATCH = 256  # images at a time, so that a large set needs no more memory than a batch
+# Images at a time, so that a large set needs no more memory than a batch; fewer where their arrays, which are
+# as long as the batch, would take more bytes than this: for images of more than about 128x128 pixels.
+INFERENCE_BATCH, INFERENCE_BYTES = 256, 2**28
 
 
 def require_finite(outputs: Array) -> None:
@@ -134,8 +136,7 @@ class VGG7:
     def logits(self, images: Array) -> Array:
         """The last layer's output, (N, classes). Raises WeightsError where it is not finite."""
         x = as_images(images, self.config.image_size, self.dtype, whole_set=False)
-        batches = (x[i : i + INFERENCE_BATCH] for i in range(0, len(x), INFERENCE_BATCH))
-        logits = np.concatenate([self.forward(batch) for batch in batches])
+        logits = np.concatenate([self.forward(x[some]) for some in self.inference_batches(len(x))])
         require_finite(logits)
         return logits
 
@@ -166,6 +167,12 @@ class VGG7:
         """
         x, labels = self._batch(images, labels)
         return self._exclusively(lambda executor: executor.trace(self.params, x, labels))
+
+    def inference_batches(self, count: int) -> list[slice]:
+        """`count` images in batches that take little memory, whatever the size of the images."""
+        numbers = self.config.values_kept() * np.dtype(self.dtype).itemsize
+        size = max(1, min(INFERENCE_BATCH, INFERENCE_BYTES // numbers))
+        return [slice(start, start + size) for start in range(0, count, size)]
 
     def forward(self, x: Array) -> Array:
         """`logits` for callers whose images (N, 1, H, W) are already checked."""

@@ -31,9 +31,11 @@ def available() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def write_plots(folder: Path, model: VGG7, test: Dataset, history: Sequence[Epoch]) -> None:
-    """Write four plots of a training into a folder, as PNG files. Raises OutputError."""
-    probs = model.predict_proba(test.images)
+def write_plots(folder: Path, model: VGG7, test: Dataset, probs: Array, history: Sequence[Epoch]) -> None:
+    """Write four plots of a training into a folder, as PNG files. Raises OutputError.
+
+    probs: what the model gives for the test set, (N, classes).
+    """
     figures = {
         "curves.png": curves(history),
         "confusion.png": confusion(test, probs.argmax(axis=1), model.config.classes),

@@ -23,8 +23,11 @@ TRIES = 100
 def replacing(path: Path) -> Iterator[int]:
     """A new open file for the content of `path`, whose place it takes at the end of the block.
 
-    After an error it is removed, and `path` has its old content. Raises OSError.
+    After an error it is removed, and `path` has its old content. A symbolic link stays one: the file that it
+    names is replaced. Raises OSError.
     """
+    if os.path.islink(path):
+        path = Path(os.path.realpath(path))
     remove_left(path)
     temporary, number = _create(path)
     try:

@@ -13,6 +13,7 @@ from numpy_vgg7.parity.compare import Comparison, TensorResult, compare, judge, 
 from numpy_vgg7.parity.complex_step import Checked, complex_step, local_complex_step
 from numpy_vgg7.parity.diagnose import Context
 from numpy_vgg7.parity.localise import Culprit, Local, disagreements, localise
+from numpy_vgg7.parity.report import summary
 from numpy_vgg7.parity.rounding import Rounding, rounding_errors
 from numpy_vgg7.parity.run import Report
 from numpy_vgg7.parity.tolerances import TRAJECTORY64
@@ -307,6 +308,16 @@ def test_a_report_passes_if_nothing_failed():
 )
 def test_a_report_fails_if_any_comparison_does(failure):
     assert not Report(**{"title": "one", "comparison": PASSED} | failure).passed
+
+
+def test_the_summary_has_a_line_for_each_culprit_up_to_ten():
+    places = [f"fc{number} backward" for number in range(12)]
+    culprits = [Culprit(place, "x", words) for place in places for words in ("a is wrong", "b is wrong")]
+    lines = summary(Report("one", FAILED, (*culprits, *culprits)))
+    assert lines[-11:] == [
+        *(f"culprit: {place}: a is wrong; b is wrong" for place in places[:10]),
+        "and 2 more (--json lists all culprits)",
+    ]
 
 
 def test_the_agreement_of_a_layer_with_pytorch_has_the_same_rules():

@@ -123,7 +123,8 @@ def test_weights_that_were_loaded_and_not_used_show_in_the_outputs(file):
     report = check(file, mine | case.model.params, partial=True)
     assert report.culprit == "conv1 forward"
     assert (
-        "weights: 14 of 14 written back, 14 equal to the case's; used, as outputs show: none" in report.notes
+        "weights: 14 of 14 written back, 14 equal to the case's; used, judging by the outputs: none"
+        in report.notes
     )
 
 

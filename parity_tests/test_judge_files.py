@@ -62,7 +62,7 @@ def test_a_changed_bit_of_a_case_is_found_before_it_blames_a_candidate(file, tmp
         damaged = content.copy()
         damaged[place] ^= 1
         path.write_bytes(damaged)
-        with pytest.raises(VGG7Error, match="case that"):
+        with pytest.raises(VGG7Error, match="write it again with `parity case`"):
             read_case(path)
 
 

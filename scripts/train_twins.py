@@ -23,6 +23,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from numpy_vgg7 import VGG7, VGG7Config
 from numpy_vgg7.bench.processor import processor
 from numpy_vgg7.data import Dataset, Splits, load, split
+from numpy_vgg7.model import INFERENCE_BATCH
 from numpy_vgg7.training import batches, loop
 from numpy_vgg7.training.config import TrainingConfig
 from torch_ref.training import SCHEDULERS, optimizer
@@ -91,8 +92,8 @@ def accuracy(network: Network, data: Dataset, layout: torch.memory_format) -> fl
     """The share of the images that the network recognises."""
     correct = 0
     with torch.inference_mode():
-        for start in range(0, len(data), loop.INFERENCE_BATCH):
-            part = slice(start, start + loop.INFERENCE_BATCH)
+        for start in range(0, len(data), INFERENCE_BATCH):
+            part = slice(start, start + INFERENCE_BATCH)
             images = torch.tensor(data.batch(part), dtype=torch.float32).to(memory_format=layout)
             correct += int(np.sum(network(images).argmax(dim=1).numpy() == data.labels[part]))
     return correct / len(data)

@@ -115,7 +115,7 @@ CONVOLUTION = [
         "dw[o] += window.sum(axis=0)",
         "upstream gradient is not multiplied",
     ),
-    one(L, "dw[o] += (window * d).sum(axis=0)", "dw[o] += (window * d)[0]", "of the first sample"),
+    one(L, "dw[o] += (window * d).sum(axis=0)", "dw[o] += (window * d)[0]", "from the first sample"),
     one(
         L, "dw[o] += (window * d).sum(axis=0)", "dw[o] = (window * d).sum(axis=0)", "of the last window only"
     ),
@@ -140,7 +140,7 @@ CONVOLUTION = [
     one(L, DB, "dout.mean(axis=(0, 2, 3))", "divided by N*H*W"),
     one(L, DB, "dout.mean(axis=0).sum(axis=(1, 2))", "divided by the batch size N"),
     one(L, DB, "dout.sum(axis=0).mean(axis=(1, 2))", "divided by H*W"),
-    one(L, DB, "dout[0].sum(axis=(1, 2))", "of the first sample"),
-    one(L, DB, "dout[-1].sum(axis=(1, 2))", "of the last sample"),
+    one(L, DB, "dout[0].sum(axis=(1, 2))", "from the first sample"),
+    one(L, DB, "dout[-1].sum(axis=(1, 2))", "from the last sample"),
     one(L, DB, "np.zeros(o_)", "zero everywhere"),
 ]

@@ -64,7 +64,7 @@ VARIANTS = [
     # Softmax with cross-entropy.
     one(P, "y]).mean(), p", "y] + 1e-9).mean(), p", "1e-09 is added"),
     one(P, "y]).mean(), p", "y]).mean() / 2, p", "1/2"),
-    one(P, "y]).mean(), p", "y])[0], p", "of the first sample"),
+    one(P, "y]).mean(), p", "y])[0], p", "from the first sample"),
     one(P, "y]).mean(), p", "y])[:-1].sum() / len(y), p", "left out"),
     one(P, "np.exp(z -", "10.0 ** (z -", "base 10"),
     one(P, "y] -= 1", "y] -= 0.9", "0.9 is subtracted at the label"),

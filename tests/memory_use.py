@@ -2,7 +2,8 @@
 
 `python -m tests.memory_use PRESET MODE SIZE...` prints one JSON object with megabytes above the start: at the
 peak of all batches, after `release`, and after the model is deleted. MODE is "training" or "inference"; with
-"models", models are made, trained with every batch size, and deleted in turn, and a list has their figures.
+"models", models are made, trained with every batch size, and deleted in turn, and a list has their figures;
+with "partial_fit", one classifier is trained with every size of a batch in turn, and a list has those.
 """
 
 import gc
@@ -12,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from numpy_vgg7 import VGG7, VGG7Config
+from numpy_vgg7 import VGG7, VGG7Classifier, VGG7Config
 from numpy_vgg7.optim import SGD
 
-TRAINING, INFERENCE, MODELS = "training", "inference", "models"
+TRAINING, INFERENCE, MODELS, PARTIAL = "training", "inference", "models", "partial_fit"
 RATES = SGD(1e-4, 1e-4)
 COUNT = 20  # models in turn
 THREADS = 2
@@ -68,7 +69,21 @@ def in_turn(preset: str, sizes: list[int]) -> list[float]:
     return found
 
 
+def partial_fits(preset: str, sizes: list[int]) -> list[float]:
+    """Megabytes after each `partial_fit` with so many rows, which are random images of 8x8 pixels."""
+    classifier = VGG7Classifier(preset=preset, channels=(2, 2, 4, 4), hidden=(8, 8), random_state=0)
+    rng = np.random.default_rng(0)
+    found = []
+    for size in sizes:
+        rows, labels = rng.random((size, 64)), rng.integers(10, size=size)
+        classifier.partial_fit(rows, labels, classes=np.arange(10))
+        found.append(resident())
+    return [figure - found[0] for figure in found]
+
+
+MODES = {MODELS: in_turn, PARTIAL: partial_fits}
+
 if __name__ == "__main__":
     preset, mode, *words = sys.argv[1:]
     sizes = [int(word) for word in words]
-    print(json.dumps(in_turn(preset, sizes) if mode == MODELS else use(preset, mode, sizes)))
+    print(json.dumps(MODES[mode](preset, sizes) if mode in MODES else use(preset, mode, sizes)))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from PIL import Image
 
 from numpy_vgg7 import VGG7, VGG7Config, VGG7Error, limits
@@ -19,11 +20,13 @@ from numpy_vgg7.cli.console import Screen
 from numpy_vgg7.config import CONFIG_FILE
 from numpy_vgg7.data import load
 from numpy_vgg7.data.idx import read_idx
+from numpy_vgg7.engine import executor
 from numpy_vgg7.errors import LONGEST, DataError
-from numpy_vgg7.parity.case_file import find_case, read_case
+from numpy_vgg7.parity.case_file import KEY, find_case, read_case
 from numpy_vgg7.pictures.read import read_images
 from numpy_vgg7.reading import LONGEST_TEXT, NUMBERS, WIDEST, FileKind, border, most_bytes, read_npy, read_npz
-from numpy_vgg7.training.run_folder import read_config
+from numpy_vgg7.training.config import TrainingConfig
+from numpy_vgg7.training.run_folder import RunConfig, create_folder, read_config
 from numpy_vgg7.weights import import_weights, save
 from tests.commands import ROOT
 from tests.largest_files import FAR, SHORT, in_new_process
@@ -158,7 +161,7 @@ def test_a_file_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
 def test_a_file_longer_than_the_memory_is_refused_before_it_is_read(tmp_path):
     with (tmp_path / "x.npy").open("wb") as file:
         file.truncate(2**43)  # takes no space
-    with pytest.raises(VGG7Error, match="memory there are"):
+    with pytest.raises(VGG7Error, match="memory available"):
         read_npy(tmp_path / "x.npy")
 
 
@@ -222,6 +225,21 @@ def test_a_compressed_array_of_bytes_is_counted_as_what_it_becomes(tmp_path):
         read_npz(tmp_path / "x.npz")
     np.savez(tmp_path / "x.npz", x=np.zeros(3_000_000, np.uint8))
     assert not read_npz(tmp_path / "x.npz")["x"].any()
+
+
+def test_what_is_wrong_in_a_file_is_named_once_and_not_a_message_in_a_message(tmp_path):
+    create_folder(RunConfig("vgg7", "digits", "float32", VGG7Config(), TrainingConfig()), tmp_path / "run")
+    config = tmp_path / "run" / "config.json"
+    config.write_text(config.read_text().replace('"epochs": 60', '"epochs": 0'))
+    case = tmp_path / "case.safetensors"
+    safetensors.numpy.save_file({"input": np.zeros(1)}, case, {KEY: '{"config": {}}'})
+    readers = {config: lambda path: read_config(path, "train again"), case: read_case}
+    for path, words in ((config, "epochs: expected a whole number >= 1, found 0"), (case, "metadata")):
+        with pytest.raises(VGG7Error) as caught:
+            readers[path](path)
+        line = str(caught.value)
+        assert line.startswith(f"{path}: {words}")
+        assert line.count("expected") == line.count("; ") == 1, line
 
 
 def test_a_file_that_does_not_fit_the_memory_is_not_called_damaged(tmp_path):
@@ -342,10 +360,16 @@ def test_names_are_printed_as_they_are_in_any_encoding(monkeypatch, encoding):
 
 def test_memory_that_is_not_there_is_refused_in_words(monkeypatch):
     monkeypatch.setattr(limits, "available_memory", lambda: 10**9)
-    with pytest.raises(VGG7Error, match=r"1.0 GB of memory there are, found 2 TB needed"):
+    with pytest.raises(VGG7Error, match=r"1.0 GB of memory available, found 2 TB needed"):
         VGG7(VGG7Config(channels=(100_000,) * 4))
     with pytest.raises(VGG7Error, match="from 1 to 256"):
         VGG7(VGG7Config(image_size=8), threads=100_000)
+    model = VGG7(VGG7Config(image_size=512, hidden=(4, 4)))
+    monkeypatch.setattr(executor, "available_memory", lambda: 10**7)
+    with pytest.raises(
+        VGG7Error, match=r"batch of 1 512x512 image: expected at most the 10 MB .* found \d+ MB"
+    ):
+        model.predict(np.zeros((1, 512, 512)))
 
 
 def test_the_memory_that_there_is_has_a_size():
@@ -362,13 +386,30 @@ def test_the_border_opens_no_file_that_others_may_change_meanwhile(tmp_path):
         assert file.read() == b"content"
 
 
-def test_cached_files_of_a_container_are_memory_that_there_is(tmp_path, monkeypatch):
+# The files of a control group in both versions, and the line of the process that names it.
+CONTAINERS = {
+    "version 2": ("0::/own", "own", {"max": 2000, "current": 1900}, "anon 100\nfile 1700"),
+    "version 2, as the root": ("0::/own", "", {"max": 2000, "current": 1900}, "anon 100\nfile 1700"),
+    "version 1": (
+        "9:cpu:/own\n4:hugetlb,memory:/own\n0::/",
+        "memory/own",
+        {"limit_in_bytes": 2000, "usage_in_bytes": 1900},
+        "cache 1\ntotal_cache 1700",
+    ),
+    "no limit": ("0::/own", "own", {"max": "max", "current": 1900}, "file 1700"),
+}
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_cached_files_of_a_container_are_memory_that_there_is(kind, tmp_path, monkeypatch):
+    lines, folder, figures, stat_text = CONTAINERS[kind]
     monkeypatch.setattr(limits, "GROUPS", tmp_path)
-    figures = {"max": "2000000000", "current": "1900000000", "stat": "anon 100000000\nfile 1700000000"}
-    for name, text in figures.items():
-        (tmp_path / f"memory.{name}").write_text(text + "\n")
-    if sys.platform == "linux":
-        assert limits._container() == 1_800_000_000
+    monkeypatch.setattr(limits, "OWN_GROUPS", tmp_path / "cgroup")
+    (tmp_path / "cgroup").write_text(lines + "\n")
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    for name, text in (figures | {"stat": stat_text}).items():
+        (tmp_path / folder / f"memory.{name}").write_text(f"{text}\n")
+    assert limits._container() == (sys.maxsize if kind == "no limit" else 1800)
 
 
 def test_a_system_that_does_not_tell_its_memory_refuses_nothing(monkeypatch):

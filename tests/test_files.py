@@ -4,6 +4,7 @@ import os
 import signal
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,26 @@ def test_a_file_gets_the_permissions_of_the_umask(tmp_path):
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "x.txt").stat().st_mode) == 0o640
+
+
+def test_a_symbolic_link_stays_and_the_file_that_it_names_is_replaced(tmp_path, monkeypatch):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    (there / "x.txt").write_text("old")
+    link, missing = here / "link.txt", here / "missing.txt"
+    link.symlink_to(Path("..") / "there" / "x.txt")
+    missing.symlink_to(there / "y.txt")
+    renamed = []
+    rename = os.replace
+    monkeypatch.setattr("os.replace", lambda a, b: (renamed.append((a, b)), rename(a, b)))
+    for path in (link, missing):
+        write_text(path, "new")
+        assert path.is_symlink()
+        assert path.read_text() == "new"
+    assert all(temporary.parent == target.parent == there for temporary, target in renamed), renamed
+    assert sorted(os.listdir(there)) == ["x.txt", "y.txt"]
+    assert sorted(os.listdir(here)) == ["link.txt", "missing.txt"]
 
 
 def test_the_umask_is_left_alone_while_a_file_is_written(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from numpy_vgg7.config import DTYPES
 from numpy_vgg7.config import PRESETS as NETWORKS
 from numpy_vgg7.data import load_digits
 from numpy_vgg7.data.augmentation import AUGMENTATIONS
-from numpy_vgg7.errors import VGG7Error
+from numpy_vgg7.errors import OutputError, VGG7Error, WeightsError
 from numpy_vgg7.exercise.verdict import HINTS
 from numpy_vgg7.network import ACTIVATIONS
 from numpy_vgg7.optim import SCHEDULES
@@ -64,6 +64,64 @@ print("imported:", *sorted({HEAVY} & set(sys.modules)))
 def test_h_is_help_everywhere(command):
     assert run(*command, "-h").output == run(*command, "--help").output
     assert "-h, --help" in run(*command, "-h").output
+
+
+@pytest.mark.parametrize(
+    "command", [words for words in COMMANDS if (words and words[0] not in GROUPS) or words[1:]]
+)
+def test_every_command_can_be_quiet(command):
+    assert "-q, --quiet" in run(*command, "--help").output
+
+
+# An option with a value that it cannot have, and what is said of it.
+OUT_OF_RANGE = {
+    "too small": (["train", "--limit", "0"], "must be at least 1"),
+    "too large": (["train", "--threads", "300"], "must be at most 256"),
+    "no whole number": (["train", "--limit", "1.5"], "must be a whole number"),
+    "no number": (["train", "--momentum", "much"], "must be a number"),
+    "of a group": (["parity", "prove", "--time-limit", "0"], "must be at least 0.1"),
+}
+
+
+@pytest.mark.parametrize("kind", OUT_OF_RANGE)
+def test_a_number_that_an_option_cannot_have_is_refused_in_plain_words(kind):
+    words, said = OUT_OF_RANGE[kind]
+    done = run(*words)
+    assert done.exit_code == 2
+    assert done.output.splitlines()[-1] == f"Error: Invalid value for '{words[-2]}': {said}"
+
+
+def test_the_help_names_the_range_of_every_number():
+    text = " ".join(run("train", "--help").output.split())
+    for option, words in {
+        "epochs": "default: 60; at least 1", "momentum": "default: 0.9; at least 0, below 1",
+        "clip-norm": "no limit. [above 0]", "threads": "default: 1; 1 to 256",
+        "seed": "default: 0; at least 0",
+    }.items():  # fmt: skip
+        assert words in text.split(f"--{option} ")[1].split("--")[0], option
+    assert "x<=" not in text
+    assert "x>=" not in text
+
+
+# An output file whose name has the wrong suffix, and the suffix that is named.
+MISNAMED = {
+    "a report": (["report", "no", "--out", "report.png"], ".html or .htm"),
+    "a comparison": (["parity", "run", "--html", "report.txt"], ".html or .htm"),
+    "a check": (["parity", "check", "no.npz", "--html", "report"], ".html or .htm"),
+    "a case": (["parity", "case", "case.npz"], ".safetensors"),
+    "a probe": (["export", "no.npz", "w.npz", "--probe", "probe.txt"], ".npz"),
+    "a plot": (["bench", "--plot", "growth.svg"], ".png"),
+    "weights of Keras": (["export", "no.npz", "w.h5"], ".keras or .weights.h5"),
+}
+
+
+@pytest.mark.parametrize("kind", MISNAMED)
+def test_an_output_file_with_a_wrong_suffix_is_refused_before_the_work(kind):
+    words, suffix = MISNAMED[kind]
+    done = run(*words)
+    assert isinstance(done.exception, (OutputError, WeightsError)), done.output
+    assert f"{suffix}, found " in str(done.exception), done.exception
+    assert "a name ending in " in str(done.exception)
 
 
 def test_the_version_is_that_of_the_package():
@@ -211,11 +269,11 @@ def test_quiet_keeps_warnings_and_errors(trained, tmp_path):
 
 def test_doctor_ends_with_a_verdict(monkeypatch):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    assert run("doctor").stdout.splitlines()[-1] == "Everything that the commands need is there."
+    assert run("doctor").stdout.splitlines()[-1] == "Everything that the commands need is installed."
     found = environment.environment()
     lacking = environment.problems(found | {"packages": found["packages"] | {"torch": None, "onnx": None}})
     assert ["'numpy-vgg7[torch]'" in line or "'numpy-vgg7[onnx]'" in line for line in lacking] == [True] * 2
-    assert environment.verdict(lacking).startswith("2 problems: ")
+    assert environment.verdict(lacking).startswith("2 problems, ")
     assert json.loads(run("doctor", "--json").stdout)["verdict"] == environment.verdict([])
 
 

@@ -16,7 +16,7 @@ import pytest
 from numpy_vgg7 import VGG7, VGG7Config, blas
 from numpy_vgg7.engine import kernels
 from numpy_vgg7.optim import SGD
-from numpy_vgg7.reading import quiet
+from numpy_vgg7.reading import without_warnings
 
 HANG = 20  # seconds after which a call is taken to hang
 SGD_SLOW = SGD(1e-3, 1e-3)
@@ -158,13 +158,13 @@ def test_a_fork_waits_until_other_threads_have_restored_the_filters_of_warnings(
     begun, ended = threading.Event(), threading.Event()
 
     def use():
-        with quiet():
+        with without_warnings():
             begun.set()
             time.sleep(0.2)
             ended.set()
 
     def same():
-        with quiet():
+        with without_warnings():
             pass
         return ended.is_set() and warnings.filters == filters
 

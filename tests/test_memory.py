@@ -11,7 +11,7 @@ import pytest
 
 from numpy_vgg7.engine.memory import Arena
 from tests.commands import python
-from tests.memory_use import INFERENCE, MODELS, TRAINING
+from tests.memory_use import INFERENCE, MODELS, PARTIAL, TRAINING
 
 LARGEST = 300
 SIZES = {"article": range(1, LARGEST, 7), "vgg7": range(1, LARGEST, 13), "vgg7-wide": range(1, LARGEST, 37)}
@@ -42,6 +42,13 @@ def test_models_that_are_made_and_deleted_in_turn_leave_no_memory_behind():
     found = measured("vgg7", MODELS, [64, 13])
     early, late = found[4], found[-1]
     assert late <= early + 5, f"{early:.0f} MB after five models, {late:.0f} MB after all of them"
+
+
+def test_two_hundred_calls_of_partial_fit_keep_memory_flat():
+    found = measured("vgg7", PARTIAL, [64, 50] * 100)
+    assert len(found) == 200
+    early, late = found[49], found[-1]
+    assert late <= early + 1, f"{early:.1f} MB after 50 calls, {late:.1f} MB after all of them"
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from numpy_vgg7 import VGG7, VGG7Config, VGG7Error
+from numpy_vgg7 import model as model_module
+from numpy_vgg7.engine import executor
 from numpy_vgg7.functional import cross_entropy, cross_entropy_backward, softmax
 
 CONFIG = VGG7Config.preset("vgg7", image_size=8)
@@ -29,6 +31,32 @@ def test_many_images_give_the_same_predictions_as_single_ones(model):
     images = RNG.uniform(size=(600, 8, 8))
     one_by_one = np.concatenate([model.predict_proba(image[None]) for image in images[[0, 255, 256, 599]]])
     assert np.allclose(model.predict_proba(images)[[0, 255, 256, 599]], one_by_one, rtol=1e-12)
+
+
+def test_batches_of_inference_are_smaller_for_large_images_only(monkeypatch):
+    sizes = {
+        size: VGG7(VGG7Config(image_size=size, hidden=(4, 4))).inference_batches(1000) for size in (28, 512)
+    }
+    assert [batch.start for batch in sizes[28]] == [0, 256, 512, 768]
+    assert sizes[512][0] == slice(0, 32), "256 images of 512x512 pixels would take 2 GB"
+    assert sizes[512][-1].stop >= 1000
+    model, images = VGG7(CONFIG, seed=1, dtype="float64"), RNG.uniform(size=(7, 8, 8))
+    expected = model.predict_proba(images)
+    for numbers in (1, 3 * CONFIG.values_kept()):
+        monkeypatch.setattr(model_module, "INFERENCE_BYTES", 8 * numbers)
+        assert len(model.inference_batches(7)) == (7 if numbers == 1 else 3)
+        assert np.allclose(model.predict_proba(images), expected, rtol=1e-12)
+
+
+def test_plans_make_room_for_one_that_fits_without_them(monkeypatch):
+    model = VGG7(CONFIG)
+    first, second = RNG.uniform(size=(40, 8, 8)), RNG.uniform(size=(39, 8, 8))
+    before = model.predict(first)
+    (plan,) = model._executor._plans.values()
+    monkeypatch.setattr(executor, "available_memory", lambda: plan.arena.size // 2)
+    assert len(model.predict(second)) == 39
+    assert len(model._executor._plans) == 1, "both were kept, which do not fit"
+    assert np.array_equal(model.predict(first), before)
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_an_image_is_not_replaced_by_what_the_network_saw(tmp_path):
     before = (tmp_path / "three.png").read_bytes()
     done = numpy_vgg7("predict", tmp_path / "three.png", "--show", tmp_path / "three.png")
     assert (done.code, (tmp_path / "three.png").read_bytes()) == (3, before)
-    assert "another name" in done.stderr
+    assert "not one of the images" in done.stderr
 
 
 def test_a_mistyped_run_folder_is_named_as_missing(tmp_path):

@@ -34,21 +34,38 @@ def test_every_command_runs_in_the_order_of_the_page(tmp_path):
     made = tmp_path / "made"
     made.mkdir()
     (tmp_path / "mnist").symlink_to(t10k.folder(lambda: made))
-    lines = [line for block in blocks("sh") for line in block.splitlines() if line not in SET_UP]
-    assert len(lines) >= 10
-    for line in lines:
-        program, words = line.split(" ", 1)
-        command = {"numpy-vgg7": f"{sys.executable} -m numpy_vgg7", "python3": sys.executable}[program]
-        if words.startswith("bench "):
-            command, words = shlex.join([sys.executable, *QUICK_BENCH]), words.removeprefix("bench ")
-        command += f" {words}" + FEW * words.startswith("train ")
-        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{line}\n{done.stderr}"
-        if " predict " in line:
-            assert ": 3 (" in done.stdout, "three.png is not read as a 3"
-        if line.startswith("numpy-vgg7 parity check") and "||" in line:
-            (printed,) = re.findall(r"^culprit: .*", README, re.MULTILINE)
-            assert printed in done.stdout, done.stdout
+    printed = ""
+    commands = quoted = 0
+    for language, block in re.findall(r"```(sh|text|python)\n(.*?)```", README, re.DOTALL):
+        if language == "python":
+            printed = None  # what follows is of this block, which has a test of its own
+        elif language == "text" and printed is not None:
+            quoted += 1
+            end = 0
+            for line in block.splitlines():  # all of it, in this order
+                assert line in printed[end:], f"the last command prints no such line: {line}\n{printed}"
+                end = printed.index(line, end) + 1
+        elif language == "sh":
+            lines = [line for line in block.splitlines() if line not in SET_UP]
+            commands += len(lines)
+            for line in lines:
+                printed = run(line, tmp_path).splitlines()
+    assert commands >= 10
+    assert quoted == 2
+
+
+def run(line, folder):
+    """What a command of the page prints, run in a folder."""
+    program, words = line.split(" ", 1)
+    command = {"numpy-vgg7": f"{sys.executable} -m numpy_vgg7", "python3": sys.executable}[program]
+    if words.startswith("bench "):
+        command, words = shlex.join([sys.executable, *QUICK_BENCH]), words.removeprefix("bench ")
+    command += f" {words}" + FEW * words.startswith("train ")
+    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{line}\n{done.stderr}"
+    if " predict " in line:
+        assert ": 3 (" in done.stdout, "three.png is not read as a 3"
+    return done.stdout
 
 
 def test_the_python_example_runs():

@@ -15,7 +15,7 @@ from numpy_vgg7 import VGG7, VGG7Config
 from numpy_vgg7.cli.commands import app
 from numpy_vgg7.data import Dataset, load, split
 from numpy_vgg7.errors import TrainingError, VGG7Error
-from numpy_vgg7.report import charts, images
+from numpy_vgg7.report import charts, images, write
 from numpy_vgg7.report.run import read_run
 from numpy_vgg7.report.scores import Scores
 
@@ -268,6 +268,14 @@ def test_a_damaged_run_folder_is_one_line(copy, kind):
     assert "\n" not in line
     assert line.startswith(str(copy))
     assert "object" not in line, "the words of Python, not of a user"
+
+
+def test_the_report_is_scored_on_the_threads_that_are_given(copy, monkeypatch):
+    used = []
+    scored = write.scores_of
+    monkeypatch.setattr(write, "scores_of", lambda run: used.append(run.model.threads) or scored(run))
+    assert run("report", copy, "--threads", "2").exit_code == 0
+    assert used == [2]
 
 
 def test_a_run_of_an_earlier_version_has_a_report(copy):

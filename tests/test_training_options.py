@@ -219,6 +219,24 @@ def test_a_training_stops_early_and_stays_stopped_when_it_is_resumed(tmp_path):
     assert again["epochs"] == 3
 
 
+def test_a_finished_training_says_so_and_its_results_are_scored_once(tmp_path, monkeypatch):
+    assert run("train", *SMALL, "--epochs", "1", "--out", tmp_path / "run").exit_code == 0
+    monkeypatch.setattr("numpy_vgg7.plots.available", lambda: True)
+    monkeypatch.setattr("numpy_vgg7.plots.write", lambda *_: None)  # which takes most of the time
+    scored = []
+    forward = VGG7.forward
+    monkeypatch.setattr(VGG7, "forward", lambda model, x: scored.append(len(x)) or forward(model, x))
+    again = run("train", "--resume", tmp_path / "run")
+    assert again.stderr.startswith(f"already finished: {tmp_path / 'run'}, 1 epoch\n")
+    counts = [int(line.split("(")[1].split()[0]) for line in again.stdout.splitlines()[:3]]
+    assert sum(scored) == sum(counts), "a set is scored more than once"
+    assert again.stdout.splitlines()[3].startswith("weights with the lowest"), "it gives a time of nothing"
+    monkeypatch.setattr("numpy_vgg7.plots.available", lambda: False)
+    record = json.loads(run("train", "--resume", tmp_path / "run", "--json").stdout)
+    assert record["seconds"] is None
+    assert record["epochs"] == 1
+
+
 def test_the_best_epoch_is_that_of_the_lowest_mean_loss():
     losses = [3, 1, 9, 2, 2, 2, 0.5, 0.5]  # the means over five epochs: 3, 2, 4.3, 3.75, 3.4, 3.2, 3.1, 1.4
     state = loop.State({}, {}, [loop.Epoch(i + 1, 0, 0, loss, 0, 0) for i, loss in enumerate(losses)])
@@ -241,13 +259,13 @@ def test_a_log_has_a_line_for_each_epoch_and_no_bar(tmp_path):
 
 def test_scores_are_taken_with_the_threads_of_the_training(tmp_path, monkeypatch):
     used = []
-    real = loop.score
+    real = loop.infer
 
-    def score(model, data, *progress):
+    def infer(model, data, *progress):
         used.append(model.threads)
         return real(model, data, *progress)
 
-    monkeypatch.setattr(loop, "score", score)
+    monkeypatch.setattr(loop, "infer", infer)
     done = run("train", *SMALL, "--epochs", "1", "--threads", "2", "--out", tmp_path / "run")
     assert done.exit_code == 0, done.output
     assert used == [2] * 4  # a validation, and three parts in the end

@@ -88,7 +88,7 @@ def apart(make: Contender, row: Row, threads: int) -> Iterator[Clock | None]:
         except EOFError as error:
             raise BenchError(
                 f"{row.case}, {row.mode}", expected="a process to be measured",
-                found="one that ended; its own words stand above", fix="mend that, or leave the case out",
+                found="one that ended; see its output above", fix="fix the cause, or leave the case out",
             ) from error  # fmt: skip
         yield clock if able else None
     finally:

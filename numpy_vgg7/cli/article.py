@@ -44,7 +44,7 @@ def article(
 ) -> None:
     """Repeat the article's experiment with one of three gradients.
 
-    They are the correct one and the two faulty ones that the article published.
+    These are the correct gradient and the two faulty ones that the article published.
 
     With --preset, train a network with tuned settings on the article's 600 images. It is scored on images
     that were used neither for training nor for choosing the preset.

@@ -87,12 +87,14 @@ def bench(
     from numpy_vgg7.bench.processor import processor
     from numpy_vgg7.bench.times import Watch, compare
     from numpy_vgg7.environment import blas, blas_problems
+    from numpy_vgg7.files import require_suffix
     from numpy_vgg7.plots import write_figure
 
     names = _names(peer) or ["none"]
     for name in names:
         options.require_one_of("peer", name, CHOICES)
     if plot:
+        require_suffix(plot, ".png")
         options.require_matplotlib("bench --plot")
     if profile and (scaling or names != ["none"]):
         raise typer.BadParameter("cannot be combined with --peer or --scaling", param_hint="--profile")

@@ -164,7 +164,7 @@ def inspect(
 
 
 @app.command(cls=Command)
-def doctor(as_json: AsJson = False) -> None:
+def doctor(quiet: options.Quiet = False, as_json: AsJson = False) -> None:
     """Report versions, missing packages and configuration problems."""
     from numpy_vgg7.environment import environment, problems, verdict
 

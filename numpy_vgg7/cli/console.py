@@ -41,7 +41,7 @@ class Screen(Console):
 
 screen = Screen()  # results
 messages = Screen(stderr=True)  # progress and notes, which --quiet silences
-warnings = Screen(stderr=True)  # and errors
+problems = Screen(stderr=True)  # warnings and errors
 
 
 def print_json(record: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ def flush() -> None:
 def complain(line: str) -> None:
     """Print a line of an error on standard error, if that can be written to."""
     with suppress(OSError):
-        warnings.print(f"numpy-vgg7: {line}")
+        problems.print(f"numpy-vgg7: {line}")
 
 
 def give_up(error: OSError) -> None:

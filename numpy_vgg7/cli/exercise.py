@@ -52,6 +52,7 @@ def check(
         Path, typer.Argument(help="The folder of an exercise.", metavar="DIR", **options.ANY_FILE)
     ],
     hint: Level = "none",
+    quiet: options.Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Check whether the mistake in DIR is fixed. This executes DIR/network.py.

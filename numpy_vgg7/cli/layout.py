@@ -11,12 +11,41 @@ from numpy_vgg7.errors import ConfigError
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 WORDS = {"int": "N", "int range": "N", "float": "X", "float range": "X", "str": "NAME", "path": "PATH"}
+# How Typer's words about values and ranges are written here.
+PLAIN = {
+    r"Input should be greater than or equal to (\S+)": r"must be at least \1",
+    r"Input should be less than or equal to (\S+)": r"must be at most \1",
+    r"Input should be a valid integer.*": "must be a whole number",
+    r"Input should be a valid number.*": "must be a number",
+    r"([\d.]+)<=x<=([\d.]+)": r"\1 to \2",
+    r"x>=": "at least ",
+}
+
+
+def plain(text: str) -> str:
+    """A text of Typer in plain words."""
+    for pattern, words in PLAIN.items():
+        text = re.sub(pattern, words, text)
+    return text
 
 
 class Command(TyperCommand):
-    """A command. `headings` maps the options that begin a section of the help to its title."""
+    """A command.
+
+    headings: titles of sections of the help, by the option that begins it.
+    ranges: of options whose range Typer does not know, for the help.
+    """
 
     headings: ClassVar[dict[str, str]] = {}
+    ranges: ClassVar[dict[str, str]] = {}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments, with plain words about those that are wrong."""
+        try:
+            return super().parse_args(ctx, args)
+        except BadParameter as error:
+            error.message = plain(error.message)
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command. An error about settings that options gave is a usage error that names these."""
@@ -50,13 +79,20 @@ class Command(TyperCommand):
                 sections["Arguments"].append((name, text.replace("  [required]", "")))
             elif name:
                 name = re.sub(r"<([^<>]*)>", lambda kind: WORDS.get(kind[1], kind[0]), name)
-                text = text.replace("x>=", "at least ")
+                text = self._with_range(plain(text), parameter.name)
                 title = self.headings.get(parameter.name, title)
                 sections.setdefault(title, []).append((name, text))
         for title, records in sections.items():
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+    def _with_range(self, text: str, name: str) -> str:
+        """The help of an option, with its range beside its default."""
+        known = self.ranges.get(name)
+        if not known:
+            return text
+        return f"{text[:-1]}; {known}]" if text.endswith("]") else f"{text}  [{known}]"
 
 
 def _is_given(ctx: Any, option: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from numpy_vgg7.cli.console import messages, warnings
+from numpy_vgg7.cli.console import messages, problems
 from numpy_vgg7.errors import ConfigError, MissingDependencyError
 from numpy_vgg7.limits import MOST_THREADS
 from numpy_vgg7.suggestions import instead
@@ -35,11 +35,19 @@ Quiet = Annotated[
 ]
 # A file that may not be read is bad input, as one that is missing, and not wrong usage.
 ANY_FILE = {"readable": False}
+PAGES = (".html", ".htm")
 FORMATS = ".safetensors, .npz, .pt, .onnx, .keras or .weights.h5"
 Weights = Annotated[
     Path, typer.Argument(help=f"A run folder, or weights: {FORMATS}.", metavar="WEIGHTS", **ANY_FILE)
 ]
 Preset = Annotated[str, typer.Option(help="Architecture: article, vgg7 or vgg7-wide.")]
+Activations = Annotated[
+    str | None,
+    typer.Option(
+        help="Seven of relu, tanh, arctan and identity: after conv1 to conv4 and fc5 to fc7.",
+        metavar="A,B,...",
+    ),
+]
 Data = Annotated[
     str,
     typer.Option(
@@ -130,7 +138,7 @@ def print_note(line: str) -> None:
 
 def print_warning(line: str) -> None:
     """Print a line on standard error, even if --quiet is given."""
-    warnings.print(line)
+    problems.print(line)
 
 
 def print_notes(data: "Dataset") -> None:
@@ -222,16 +230,16 @@ def writers(path: Path) -> dict[str, Any]:
     """
     from numpy_vgg7.weights.formats import WRITERS, by_suffix
 
-    by_suffix(path, {**WRITERS, ".pt": None, ".pth": None, ".keras": None, ".h5": None})
     writers: dict[str, Any] = dict(WRITERS)
-    if path.suffix in (".pt", ".pth"):
+    suffix = by_suffix(path, {name: name for name in (*WRITERS, ".pt", ".pth", ".keras", ".weights.h5")})
+    if suffix in (".pt", ".pth"):
         with pytorch(f"{path}"):
             from torch_ref.weights import write_pt
-        writers[path.suffix] = write_pt
-    elif path.suffix in (".keras", ".h5"):
+        writers[suffix] = write_pt
+    elif suffix in (".keras", ".weights.h5"):
         with pytorch(f"{path}"), extra(f"{path}", "keras", "Keras"):
             from keras_ref import write_keras
-        writers[path.suffix] = write_keras
+        writers[suffix] = write_keras
     return writers
 
 

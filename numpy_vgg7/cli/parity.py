@@ -48,7 +48,10 @@ CaseBatchSize = Annotated[
     ),
 ]
 Html = Annotated[
-    Path | None, typer.Option(help="Also write the report as a self-contained HTML page.", **options.ANY_FILE)
+    Path | None,
+    typer.Option(
+        help="Also write the report as a self-contained HTML page.", metavar="FILE.html", **options.ANY_FILE
+    ),
 ]
 
 
@@ -78,10 +81,13 @@ def run(
     so is the forward pass of ONNX's reference evaluator and of ONNX Runtime, where they are installed. Exit
     code 4 on a mismatch.
     """
+    from numpy_vgg7.files import require_suffix
     from numpy_vgg7.model import VGG7
     from numpy_vgg7.parity import report
     from numpy_vgg7.parity.run import run as run_case
 
+    if html:
+        require_suffix(html, *options.PAGES)
     case = _case(weights, preset, image_size, batch_size, seed)
     product = VGG7.from_params(case.model.config, case.model.params)
     if perturb is not None:
@@ -186,7 +192,10 @@ def _prove_tests(file: Path, mutants: "list[Mutant]", seconds: float, as_json: b
 @parity.command("case", cls=Command)
 def case_(
     file: Annotated[
-        Path, typer.Argument(help="The .safetensors file to write.", metavar="FILE", **options.ANY_FILE)
+        Path,
+        typer.Argument(
+            help="The .safetensors file to write, replaced if it exists.", metavar="FILE", **options.ANY_FILE
+        ),
     ],
     weights: Annotated[
         Path | None,
@@ -289,12 +298,15 @@ def check_(
     Exit code 4 on a mismatch.
     """
     from numpy_vgg7.config import DTYPES
+    from numpy_vgg7.files import require_suffix
     from numpy_vgg7.parity import case_file, report
     from numpy_vgg7.parity.candidate import read_candidate
     from numpy_vgg7.parity.judge import check
 
     if dtype is not None:
         options.require_one_of("dtype", dtype, DTYPES)
+    if html:
+        require_suffix(html, *options.PAGES)
     candidate = read_candidate(file)
     known = case_file.read_case(case or case_file.find_case(file), options.print_warning)
     found = check(known, candidate, partial, dtype, names, f"{file}: compared with the trace in the case")

@@ -45,9 +45,9 @@ def predict(
 ) -> None:
     """Print the most probable class of each image.
 
-    An image shows one digit of any size, anywhere, darker or lighter than its background; how it was read is
-    printed as well. Files that cannot be read are reported; the exit code is then 3. The options about pixels
-    apply to .npy files.
+    An image shows one digit of any size, anywhere, darker or lighter than its background; the output
+    says how it was read. Files that cannot be read are reported; the exit code is then 3. The options about
+    pixels apply to .npy files only.
     """
     from numpy_vgg7 import pretrained
     from numpy_vgg7.files import require_suffix
@@ -58,7 +58,9 @@ def predict(
     if show:
         require_suffix(show, ".png")
         if os.path.realpath(show) in map(os.path.realpath, images):  # Path.resolve fails on loops of links
-            raise OutputError(str(show), "another name than that of an image", "the same", "choose another")
+            raise OutputError(
+                str(show), "a name that is not one of the images", "one of them", "choose another"
+            )
     encoding = options.encoding(pixel_max, mean, std, invert)
     model = options.read_weights(weights) if weights else pretrained.mnist()
     rows: list[dict[str, Any]] = []

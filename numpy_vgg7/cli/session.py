@@ -13,7 +13,8 @@ from numpy_vgg7.cli.console import print_json
 from numpy_vgg7.cli.progress import TrainingProgress
 from numpy_vgg7.data import Splits
 from numpy_vgg7.errors import OutputError, TrainingError
-from numpy_vgg7.model import VGG7
+from numpy_vgg7.functional import softmax
+from numpy_vgg7.model import VGG7, require_finite
 from numpy_vgg7.report.write import write_report
 from numpy_vgg7.training import loop
 from numpy_vgg7.training.checkpoint import Binding
@@ -37,7 +38,7 @@ class Session(NamedTuple):
 
 
 @contextmanager
-def begun(run: RunConfig, out: Path | None, download: bool) -> Iterator[Session]:
+def started(run: RunConfig, out: Path | None, download: bool) -> Iterator[Session]:
     """A new training in a new folder."""
     dataset = run.load_data(download=download)
     classes = dataset.classes or run.model.classes
@@ -69,6 +70,10 @@ def train(session: Session, as_json: bool) -> tuple[dict[str, Any], dict[str, lo
     """Train, and write the results of every epoch. Returns the record and the scores by part."""
     run, folder, model, splits, binding, state = session
     config, first_epoch = run.training, len(state.history)
+    finished = state.is_over(config)
+    if finished:
+        epochs = f"{first_epoch} epoch" + ("s" if first_epoch > 1 else "")
+        options.print_note(f"already finished: {folder.path}, {epochs}")
     record: dict[str, Any] = dict.fromkeys(RECORD)
     record |= {"preset": run.preset, "data": run.data, "seed": config.seed, "out": str(folder.path)}
     began = time.perf_counter()
@@ -95,7 +100,7 @@ def train(session: Session, as_json: bool) -> tuple[dict[str, Any], dict[str, lo
         "test_accuracy": scores["test"].accuracy,
         "test_loss": scores["test"].loss,
         "images_per_second": sum(speeds) / len(speeds),
-        "seconds": seconds,
+        "seconds": None if finished else seconds,
         "best_epoch": state.best_epoch,
         "learned": learned,
     }
@@ -108,18 +113,20 @@ def _score_and_plot(
     """The scores of the best weights by part; writes the plots and the report."""
     best = VGG7.load(folder.best)
     best.threads = threads
-    scores = {
-        part: loop.score(best, images, progress.scoring(part, len(images)))
-        for part, images in splits._asdict().items()
+    parts = splits._asdict()
+    logits = {
+        part: loop.infer(best, images, progress.scoring(part, len(images))) for part, images in parts.items()
     }
+    scores = {part: loop.score_of(logits[part], images.labels) for part, images in parts.items()}
+    require_finite(logits["test"])
     if not plots.available():
         options.print_warning("no plots and no report: matplotlib is not installed (extra: plot)")
         return scores
     try:
         progress.say("drawing plots")
-        plots.write_plots(folder.plots, best, splits.test, state.history)
+        plots.write_plots(folder.plots, best, splits.test, softmax(logits["test"]), state.history)
         progress.say("writing the report")
-        write_report(folder.path, splits.test)
+        write_report(folder.path, splits.test, logits["test"])
     except OutputError as error:  # the scores are not lost
         options.print_warning(str(error))
     return scores

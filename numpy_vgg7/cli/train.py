@@ -12,7 +12,7 @@ from numpy_vgg7.cli.console import print_json, screen
 from numpy_vgg7.cli.layout import Command
 from numpy_vgg7.cli.options import AsJson
 from numpy_vgg7.errors import ConfigError
-from numpy_vgg7.training.config import TrainingConfig
+from numpy_vgg7.training.config import BELOW_ONE, NUMBERS, WHOLE, TrainingConfig
 
 if TYPE_CHECKING:
     from numpy_vgg7.training.run_folder import RunConfig
@@ -31,6 +31,12 @@ class Train(Command):
         "settings": "Training",
         "dtype": "Run",
     }
+    ranges: ClassVar[dict[str, str]] = (
+        {name: f"at least {lowest}" for name, lowest in WHOLE.items()}
+        | dict.fromkeys(NUMBERS, "at least 0")
+        | dict.fromkeys(BELOW_ONE, "at least 0, below 1")
+        | {"clip_norm": "above 0", "seed": ""}  # Typer knows the range of the seed
+    )
 
 
 def train(
@@ -43,13 +49,7 @@ def train(
         str | None, typer.Option(help="Channel groups of conv1 to conv4.", metavar="N,N,N,N")
     ] = None,
     hidden: Annotated[str | None, typer.Option(help="Outputs of fc5 and fc6.", metavar="N,N")] = None,
-    activations: Annotated[
-        str | None,
-        typer.Option(
-            help="Seven of relu, tanh, arctan and identity: after conv1 to conv4 and fc5 to fc7.",
-            metavar="A,B,...",
-        ),
-    ] = None,
+    activations: options.Activations = None,
     bias: Annotated[
         bool | None, typer.Option("--bias/--no-bias", help="Use biases. Default: as in the preset.")
     ] = None,
@@ -58,7 +58,7 @@ def train(
     download: options.Download = False,
     test_data: options.TestData = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Train on only N images and validate on at most N.", metavar="N")
+        int | None, typer.Option(min=1, help="Train on N images only and validate on at most N.", metavar="N")
     ] = None,
     pixel_max: options.PixelMax = None,
     mean: options.Mean = None,
@@ -131,7 +131,7 @@ def train(
 ) -> None:
     """Train a network and write the results to a run folder.
 
-    The folder gets the configuration, weights, metrics, plots and a report.
+    The folder contains the configuration, weights, metrics, plots and a report.
     """
     from numpy_vgg7.cli import session
     from numpy_vgg7.training.run_folder import RunFolder
@@ -140,7 +140,7 @@ def train(
         _refuse_settings(context)
         prepared = session.resumed(RunFolder(resume))
     else:
-        prepared = session.begun(run_config(context), out, download)
+        prepared = session.started(run_config(context), out, download)
     with prepared as training:
         training.model.threads = threads
         folder = training.folder
@@ -156,8 +156,8 @@ def train(
     for part, score in scores.items():
         screen.print(f"{part:<10} accuracy {score.accuracy:.4f}  loss {score.loss:.4f}  ({score.n} images)")
     chosen = f"weights with the lowest smoothed validation loss (epoch {record['best_epoch']})"
-    line = f"{record['seconds']:.1f} s; {chosen}: {folder.best}"
-    screen.print(line)
+    time = "" if record["seconds"] is None else f"{record['seconds']:.1f} s; "
+    screen.print(f"{time}{chosen}: {folder.best}")
 
 
 def run_config(context: typer.Context) -> "RunConfig":

@@ -19,7 +19,12 @@ MISMATCH = 4
 def export(
     weights: Weights,
     out: Annotated[
-        Path, typer.Argument(help=f"The file to write: {options.FORMATS}.", metavar="OUT", **options.ANY_FILE)
+        Path,
+        typer.Argument(
+            help=f"The file to write, replaced if it exists: {options.FORMATS}.",
+            metavar="OUT",
+            **options.ANY_FILE,
+        ),
     ],
     probe: Annotated[
         Path | None,
@@ -30,7 +35,10 @@ def export(
         ),
     ] = None,
     layout: Annotated[
-        str, typer.Option(help="pytorch or, for .npz files, keras or flax (these without metadata).")
+        str,
+        typer.Option(
+            help="Layout of the arrays: pytorch or, only for .npz files and without metadata, keras or flax."
+        ),
     ] = "pytorch",
     quiet: options.Quiet = False,
 ) -> None:
@@ -70,27 +78,26 @@ def import_(
     foreign: Annotated[
         Path,
         typer.Argument(
-            help=f"Weights: {options.FORMATS}, or .pth, .ckpt, .bin or .pkl.",
+            help="Weights: .safetensors, .npz, .pt, .pth, .ckpt, .bin, .pkl, .onnx, .keras or .weights.h5.",
             metavar="FOREIGN",
             **options.ANY_FILE,
         ),
     ],
     out: Annotated[
-        Path, typer.Argument(help="The .safetensors file to write.", metavar="OUT", **options.ANY_FILE)
+        Path,
+        typer.Argument(
+            help=f"The file to write, replaced if it exists: {options.FORMATS}.",
+            metavar="OUT",
+            **options.ANY_FILE,
+        ),
     ],
     preset: Annotated[
-        str | None, typer.Option(help="The activations are those of this preset: article, vgg7 or vgg7-wide.")
+        str | None, typer.Option(help="Use the activations of this preset: article, vgg7 or vgg7-wide.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="A JSON file with the complete configuration.", **options.ANY_FILE)
     ] = None,
-    activations: Annotated[
-        str | None,
-        typer.Option(
-            help="Seven of relu, tanh, arctan and identity: after conv1 to conv4 and fc5 to fc7.",
-            metavar="A,B,...",
-        ),
-    ] = None,
+    activations: options.Activations = None,
     layout: Annotated[
         str,
         typer.Option(help="pytorch; or keras or flax, with kernels (H, W, in, out) and matrices (in, out)."),
@@ -120,7 +127,7 @@ def import_(
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Convert another program's weights to .safetensors, losslessly.
+    """Convert another program's weights, losslessly. The suffix of OUT selects the format.
 
     Prefixes, checkpoints and other naming schemes are recognised. Every conversion is printed, and so is
     every assumption about what the file does not say, which the options can change. --check compares the

@@ -45,7 +45,7 @@ def load(
         raise DataError(f"data sets {name} and {test}", "a folder for each", str(data_dir), fix)
     if encoding != PLAIN and name == "digits" and test is None:
         expected = "no options for pixels and labels, which are fixed"
-        raise DataError("data set digits", expected, "some", "leave them out")
+        raise DataError("data set digits", expected, "such options", "leave them out")
     dataset = _load(name, classes, image_size, encoding, data_dir, download)
     if test is None:
         return dataset

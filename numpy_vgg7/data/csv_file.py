@@ -12,7 +12,7 @@ from numpy_vgg7.data.dataset import Dataset
 from numpy_vgg7.errors import DataError
 from numpy_vgg7.functional import Array
 from numpy_vgg7.inputs import BYTE, Encoding
-from numpy_vgg7.reading import FileKind, quiet
+from numpy_vgg7.reading import FileKind, without_warnings
 
 LABEL_COLUMNS = ("label", "labels", "class", "target", "digit", "y")
 LONGEST_LABEL = 64  # characters: NumPy takes memory for as many in each row
@@ -60,7 +60,7 @@ def _is_number(word: str) -> bool:
 
 def _column_block(file: TextIOWrapper, header: bool, columns: list[int], dtype: Any) -> Array:
     file.seek(0)
-    with quiet():  # about a file without rows, which is refused later
+    with without_warnings():  # about a file without rows, which is refused later
         block: Array = np.loadtxt(
             file, dtype, delimiter=",", skiprows=int(header), usecols=columns, ndmin=2, quotechar='"',
             comments=None,

@@ -17,7 +17,7 @@ from numpy_vgg7.errors import DataError
 from numpy_vgg7.files import make_folder
 from numpy_vgg7.functional import Array, Labels
 from numpy_vgg7.inputs import PLAIN, Encoding, as_images, as_labels
-from numpy_vgg7.reading import quiet
+from numpy_vgg7.reading import without_warnings
 
 IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 IMAGE_SIZE = 28  # pixels per side
@@ -174,7 +174,7 @@ def download_openml(name: str, folder: Path) -> None:
             f"--download {name}", "mnist or fashion-mnist", name, "name the folder with --data-dir"
         )
     try:
-        with quiet():  # it says in several lines that it tries again
+        with without_warnings():  # it says in several lines that it tries again
             found = fetch_openml(
                 collection.openml, version=1, as_frame=False, parser="liac-arff", cache=False
             )

@@ -21,6 +21,7 @@ from numpy_vgg7.engine.plan import FORWARD, BatchPlan, Run, Task, add_gradients,
 from numpy_vgg7.engine.threads import ThreadPool, Work, run_in_order
 from numpy_vgg7.engine.update import FusedSGD, step
 from numpy_vgg7.functional import Array, Arrays, Labels
+from numpy_vgg7.limits import available_memory, require_memory
 from numpy_vgg7.network import Layers, parameter_groups, trace_names
 from numpy_vgg7.optim import SGD
 
@@ -141,7 +142,16 @@ class Executor:
         return self._plans[key]
 
     def _new_plan(self, params: Arrays, x: Array, training: bool, to_input: bool = False) -> BatchPlan:
-        return BatchPlan(self._layers, params, x.shape, self._threads, training, to_input, self._kernels)
+        """A plan, which takes no memory before it is used. Raises ConfigError if there is not enough."""
+        there = available_memory()
+        plan = BatchPlan(self._layers, params, x.shape, self._threads, training, to_input, self._kernels)
+        if plan.arena.size > there:
+            there += sum(other.arena.size for other in self._plans.values())
+            self._plans.clear()
+            n, _, height, width = x.shape
+            what = f"a batch of {n:,} {width}x{height} image" + ("s" if n > 1 else "")
+            require_memory(what, plan.arena.size, "use smaller images or batches", there=there)
+        return plan
 
     def _limit_memory(self) -> None:
         """Drop the least recently used plans until few are left, at most twice as large as the largest."""

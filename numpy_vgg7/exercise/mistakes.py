@@ -54,7 +54,7 @@ CONVOLUTION = (
     Mistake("d_weight[:, :, u, v] =", "d_weight[:, :, v, u] =",
             "conv2d backward", "the two axes of the kernel are exchanged"),
     Mistake("d_out, shifted)", "d_out[:1], shifted[:1])",
-            "conv2d backward", "of the first sample"),
+            "conv2d backward", "from the first sample"),
     Mistake("d_out, shifted)", "d_out, shifted) / len(x)",
             "conv2d backward", "divided by the batch size N"),
     Mistake("d_out.sum(axis=(0, 2, 3))", "d_out.mean(axis=(0, 2, 3))",
@@ -119,7 +119,7 @@ POOL_AND_LINEAR = (
     Mistake("d_bias = d_out.sum(axis=0)", "d_bias = d_out.mean(axis=0)",
             "linear backward", "divided by the batch size N"),
     Mistake("d_bias = d_out.sum(axis=0)", "d_bias = d_out[-1].copy()",
-            "linear backward", "of the last sample"),
+            "linear backward", "from the last sample"),
 )  # fmt: skip
 
 LOSS = (

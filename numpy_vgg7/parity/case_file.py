@@ -38,7 +38,8 @@ SUM = "sha256"  # in the metadata
 PREFIX = "reference/"
 # Of the optimizer; a case has no other settings.
 SGD_FIELDS = ("lr_conv", "lr_fc", "momentum", "weight_decay", "nesterov")
-KIND = FileKind("safetensors file", CaseError, "write it anew")
+AGAIN = "write it again with `parity case`"
+KIND = FileKind("safetensors file", CaseError, AGAIN)
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -108,8 +109,7 @@ def read_case(path: Path, note: Note = warn) -> CaseFile:
         first = _part(tensors, config, sgd, STEPS)
         return CaseFile(first.case, first.reference, second, seed)
     except VGG7Error as error:
-        found = f"something else ({error})"
-        raise _error(path, "a case that `parity case` wrote", found, "write it anew") from error
+        raise CaseError(f"{path}: {error.what}", error.expected, error.found, AGAIN) from error
 
 
 def _checksum(tensors: Tensors, record: dict[str, Any]) -> str:

@@ -277,4 +277,4 @@ class Batch:
         words = f"{len(back)} of {len(params)} written back, {len(equal)} equal to the case's"
         shown = "all" if used == layers else ", ".join(used) or "none"
         words = words if back else "none written back"
-        self.notes.append(f"weights: {words}; used, as outputs show: {shown}")
+        self.notes.append(f"weights: {words}; used, judging by the outputs: {shown}")

@@ -17,6 +17,7 @@ from numpy_vgg7.parity.run import Report
 from numpy_vgg7.parity.tolerances import COMPLEX_STEP, LANE64
 
 MOST_FAILURES = 20  # in the short table
+MOST_CULPRITS = 10  # places in the summary
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -161,10 +162,19 @@ def summary(report: Report) -> list[str]:
         tensor = failed[0]
         elements = "1 element" if tensor.outside == 1 else f"{tensor.outside} elements"
         lines.append(f"  {tensor.note or f'{elements} out of bounds, worst at {tensor.worst}'}")
-    if report.culprit:
-        lines.append(f"culprit: {report.culprit}: {report.diagnosis}")
+    lines += _culprit_lines(report)
     lines += [f"also out of bounds: {failure}" for failure in report.other_failures]
     return lines
+
+
+def _culprit_lines(report: Report) -> list[str]:
+    """A line for each place that is wrong, each fault once."""
+    by_place: dict[str, dict[str, None]] = {}
+    for culprit in report.culprits:
+        by_place.setdefault(culprit.place, {})[culprit.diagnosis] = None
+    lines = [f"culprit: {place}: {'; '.join(words)}" for place, words in by_place.items()]
+    more = len(lines) - MOST_CULPRITS
+    return lines[:MOST_CULPRITS] + ([f"and {more} more (--json lists all culprits)"] if more > 0 else [])
 
 
 def prove_json(verdicts: Sequence[Verdict], failures: Sequence[str], control_seeds: int) -> dict[str, Any]:

@@ -24,13 +24,12 @@ from numpy_vgg7.functional import Array, Arrays, Labels
 from numpy_vgg7.model import VGG7
 from numpy_vgg7.optim import SGD
 from numpy_vgg7.parity.localise import Culprit
+from numpy_vgg7.parity.tolerances import TRAJECTORY64
 from numpy_vgg7.parity.training_parts import PARTS, images_of
 from numpy_vgg7.training import loop
 from numpy_vgg7.training.config import TrainingConfig
 from numpy_vgg7.training.run_folder import RunConfig, RunFolder
 
-# float64, relative to the largest element of a tensor. Over five epochs 1e-14 was measured.
-TOLERANCE = 1e-10
 IMAGES, EPOCHS = 13, 5  # batches of 5, 5 and 3 images
 NETWORK = VGG7Config(image_size=8, classes=4, channels=(3, 4, 5, 6), hidden=(12, 9))
 
@@ -126,7 +125,7 @@ def trajectory_faults(case: TrainingCase, reference: TrainingReference) -> Itera
     theirs = list(reference(initial, model.batches, case.config, steps))
     for index, (ours, right) in enumerate(zip(model.steps, theirs, strict=True)):
         for name, a, b in tensors(ours, right):
-            if a.shape != b.shape or not np.abs(a - b).max() <= TOLERANCE * max(1e-3, np.abs(b).max()):
+            if a.shape != b.shape or not np.abs(a - b).max() <= TRAJECTORY64 * max(1e-3, np.abs(b).max()):
                 place = "schedule" if name.startswith("learning rate") else "optimiser"
                 found = f"{name} differs from the reference after step {index + 1} of {case}"
                 yield Culprit(place, name, found)
@@ -136,7 +135,7 @@ def trajectory_faults(case: TrainingCase, reference: TrainingReference) -> Itera
     averaged = ends[-(case.config.average or 1) :]
     for name, parameter in weights.items():
         mean = np.mean([end[name] for end in averaged], axis=0)
-        if not np.allclose(parameter, mean, rtol=0, atol=TOLERANCE):
+        if not np.allclose(parameter, mean, rtol=0, atol=TRAJECTORY64):
             yield Culprit("average", name, f"{name} is not the mean after the last {len(averaged)} epochs")
             return
 
@@ -195,7 +194,7 @@ def _epoch_faults(
         own = steps[3 * epoch : 3 * epoch + 3]
         loss = sum(sizes * [step.loss for step in own]) / IMAGES
         accuracy = sum(step.correct for step in own) / IMAGES
-        if abs(row.train_loss - loss) > TOLERANCE or abs(row.train_accuracy - accuracy) > TOLERANCE:
+        if abs(row.train_loss - loss) > TRAJECTORY64 or abs(row.train_accuracy - accuracy) > TRAJECTORY64:
             yield Culprit(
                 "means", "training means", f"epoch {epoch + 1} of {case} is not the mean of its images"
             )

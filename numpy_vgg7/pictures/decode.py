@@ -13,7 +13,7 @@ from numpy_vgg7.errors import DataError
 from numpy_vgg7.functional import Array
 from numpy_vgg7.limits import require_memory, size
 from numpy_vgg7.pictures import FORMATS
-from numpy_vgg7.reading import PIXELS, FileKind, most_bytes, quiet
+from numpy_vgg7.reading import PIXELS, FileKind, most_bytes, without_warnings
 
 MAX_PIXELS = 50_000_000  # as many as phones take
 MAX_EXACT = 2**24  # that are not reduced while they are read
@@ -46,7 +46,7 @@ def read_grey(path: Path, formats: tuple[str, ...] = tuple(FORMATS), longest: in
     )
     content = kind.read(path)
     # Pillow warns of damaged EXIF blocks and of half as many pixels as it refuses.
-    with kind.parsing(path), quiet():
+    with kind.parsing(path), without_warnings():
         small = _decoded(path, content, formats, longest)
         if small.mode == "RGB" and longest:
             return contrasting_grey(np.asarray(small, dtype=np.float32) / 255)

@@ -15,7 +15,7 @@ from numpy_vgg7.reading.border import (
     WIDEST,
     FileKind,
     most_bytes,
-    quiet,
+    without_warnings,
 )
 from numpy_vgg7.reading.zips import Archive
 
@@ -29,7 +29,7 @@ __all__ = [
     "Archive",
     "FileKind",
     "most_bytes",
-    "quiet",
     "read_npy",
     "read_npz",
+    "without_warnings",
 ]

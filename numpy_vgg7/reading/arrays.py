@@ -11,7 +11,7 @@ from numpy.lib import format as npy
 
 from numpy_vgg7.errors import DataError, VGG7Error
 from numpy_vgg7.functional import Array, Arrays
-from numpy_vgg7.reading.border import NUMBERS, WIDEST, FileKind, quiet
+from numpy_vgg7.reading.border import NUMBERS, WIDEST, FileKind, without_warnings
 from numpy_vgg7.reading.zips import Archive
 
 PLAIN = "biufUS"  # kinds of dtypes: whole and real numbers, and text
@@ -61,7 +61,7 @@ class _Stored:
         version = npy.read_magic(start)
         if version not in HEADERS:
             raise ValueError(f"version {version[0]}.{version[1]} of the format, which only structures need")
-        with quiet():
+        with without_warnings():
             self._shape, self._fortran, self.dtype = HEADERS[version](start)
         if self.dtype.hasobject:
             raise ValueError("objects, which are never loaded: allow_pickle is off")

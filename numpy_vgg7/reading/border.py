@@ -46,7 +46,7 @@ if hasattr(os, "register_at_fork"):  # a child has only the thread that forked, 
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Ignore the warnings of a library about a file, such as one that Python 2 wrote."""
     with _warnings, warnings.catch_warnings(action="ignore"):
         yield

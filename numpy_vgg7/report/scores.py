@@ -8,7 +8,8 @@ import numpy as np
 
 from numpy_vgg7.data import Dataset
 from numpy_vgg7.functional import Array, Labels, cross_entropy, softmax
-from numpy_vgg7.model import VGG7
+from numpy_vgg7.model import VGG7, require_finite
+from numpy_vgg7.training.loop import infer
 
 BINS = 10  # of confidence
 
@@ -52,8 +53,10 @@ class Scores:
 
     @classmethod
     def of(cls, model: VGG7, data: Dataset) -> "Scores":
-        """The scores of a model on a test set."""
-        return cls(data, model.logits(data.images))
+        """The scores of a model on a test set. Raises WeightsError if its outputs are not finite."""
+        logits = infer(model, data)
+        require_finite(logits)
+        return cls(data, logits)
 
     @property
     def n(self) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from numpy_vgg7.data import Dataset
 from numpy_vgg7.files import write_text
+from numpy_vgg7.functional import Array
 from numpy_vgg7.pages import render
 from numpy_vgg7.report import charts, images
 from numpy_vgg7.report.run import Run, flat, read_run
@@ -22,13 +23,13 @@ SPACE = "\N{NO-BREAK SPACE}"
 SHOWN = 0  # the index in the test set of the image whose activations are shown
 
 
-def write_report(path: Path, test: Dataset) -> None:
-    """Write the report of the training in a run folder into it. `test` is its test set.
+def write_report(path: Path, test: Dataset, logits: Array) -> None:
+    """Write the report of the training in a run folder into it.
 
-    Raises TrainingError, OutputError.
+    test: its test set. logits: what its best weights give for that, (N, classes). Raises TrainingError,
+    OutputError.
     """
-    run = read_run(path, test)
-    write_text(path / NAME, page(run, scores_of(run)))
+    write_text(path / NAME, page(read_run(path, test), Scores(test, logits)))
 
 
 def scores_of(run: Run) -> Scores | None:

@@ -73,8 +73,8 @@ def _verified(content: bytes, path: Path, record: Any, binding: Binding, note: N
     """The history in the metadata of a checkpoint. Raises TrainingError, and what odd metadata raise."""
     if isinstance(record, list):  # from before there were checksums
         note(
-            f"{path}: written by an older version, without a checksum: whether it is undamaged, and of these "
-            "settings and data, cannot be verified"
+            f"{path}: written by an older version, without a checksum: cannot verify that it is undamaged "
+            "and belongs to these settings and data"
         )
         return record
     digest = str(record["sha256"]).encode()
@@ -96,13 +96,16 @@ def _compare(path: Path, found: Binding, binding: Binding, note: Note) -> None:
             expected, fix = "the images and labels of its training", "restore them, or start again"
             raise TrainingError(f"{path}: data", expected, "others", fix)
         if name != "test":
-            expected, fix = f"{binding[name]}, as in config.json", "it is of another training: start again"
+            expected, fix = (
+                f"{binding[name]}, as in config.json",
+                "it belongs to another training: start again",
+            )
             raise TrainingError(f"{path}: {name}", expected, found[name], fix)
     if "test" in changed:
         note(f"{path}: the test set has changed since the checkpoint; the scores will be of the new one")
     for name in sorted(binding.keys() ^ found.keys()):
         why = "not in the checkpoint" if name in binding else "unknown to this version"
-        note(f"{path}: {name}: {why}: whether it is the same in this training cannot be verified")
+        note(f"{path}: {name}: {why}: cannot verify that it is the same in this training")
 
 
 def _sha256(content: bytes) -> bytes:

@@ -15,7 +15,7 @@ from numpy_vgg7.engine.executor import Result
 from numpy_vgg7.errors import TrainingError
 from numpy_vgg7.functional import Array, Arrays, Labels, cross_entropy
 from numpy_vgg7.limits import require_memory
-from numpy_vgg7.model import INFERENCE_BATCH, VGG7
+from numpy_vgg7.model import VGG7
 from numpy_vgg7.optim import SCHEDULES
 from numpy_vgg7.training import batches
 from numpy_vgg7.training.config import TrainingConfig
@@ -103,16 +103,23 @@ Progress = Callable[[int, float, float, float], None]
 
 def score(model: VGG7, data: Dataset, progress: Callable[[int], object] = lambda images: None) -> Score:
     """Loss and accuracy of a model on a data set. `progress` gets the number of images of every batch."""
-    logits = []
-    for start in range(0, len(data), INFERENCE_BATCH):
-        batch = data.batch(slice(start, start + INFERENCE_BATCH))
-        logits.append(model.forward(batch.astype(model.dtype)))
+    return score_of(infer(model, data, progress), data.labels)
+
+
+def infer(model: VGG7, data: Dataset, progress: Callable[[int], object] = lambda images: None) -> Array:
+    """The logits (N, classes) of a data set, which need not be finite."""
+    logits = [np.empty((0, model.config.classes), model.dtype)]
+    for some in model.inference_batches(len(data)):
+        batch = data.batch(some)
+        logits.append(model.forward(batch.astype(model.dtype, copy=False)))
         progress(len(batch))
-    if not logits:
-        return NO_SCORE
-    all_logits = np.concatenate(logits)
-    n, correct = len(data), int((all_logits.argmax(axis=1) == data.labels).sum())
-    return Score(float(cross_entropy(all_logits, data.labels)), correct / n, n - correct, n)
+    return np.concatenate(logits)
+
+
+def score_of(logits: Array, labels: Labels) -> Score:
+    """The score of these logits."""
+    n, correct = len(labels), int((logits.argmax(axis=1) == labels).sum())
+    return Score(float(cross_entropy(logits, labels)), correct / n, n - correct, n) if n else NO_SCORE
 
 
 def start(model: VGG7, config: TrainingConfig) -> State:

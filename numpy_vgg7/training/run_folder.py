@@ -91,7 +91,7 @@ class RunConfig:
         for name, value in (record | where).items():
             missing = value is None and name in where
             if not missing and (not isinstance(value, str) or "\0" in value):
-                raise ConfigError(name, "a text", repr(value), "correct it")
+                raise ConfigError(name, "a string", repr(value), "correct it")
         config, training_config = VGG7Config.from_json(model), TrainingConfig(**training)
         return cls(model=config, training=training_config, encoding=encoding, limit=limit, **record, **where)
 
@@ -219,10 +219,8 @@ class RunFolder:
         metrics, kind = self.path / "metrics.csv", FileKind("table of epochs", TrainingError)
         epochs = kind.read(metrics).count(b"\n") - 1 if metrics.exists() else 0
         if epochs > 1 or (self.path / "report.html").exists():
-            found, fix = (
-                f"none, but results (epochs: {epochs})",
-                "restore it, or start again with another --out",
-            )
+            fix = "restore it, or start again with another --out"
+            found = f"none, but results (epochs: {epochs})"
             raise TrainingError(str(self.path / CHECKPOINT), "a checkpoint", found, fix)
 
 
@@ -233,7 +231,7 @@ def read_config(path: Path, fix: str) -> RunConfig:
         with kind.parsing(path):
             return RunConfig.from_json(kind.read(path))
     except ConfigError as error:
-        raise kind.damaged(path, error) from error
+        raise TrainingError(f"{path}: {error.what}", error.expected, error.found, error.fix) from error
 
 
 def create_folder(config: RunConfig, path: Path | None = None) -> RunFolder:

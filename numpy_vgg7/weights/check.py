@@ -10,8 +10,6 @@ from numpy_vgg7.weights import normalisation, readings
 from numpy_vgg7.weights.probe import HALF_TOLERANCE, Probe
 from numpy_vgg7.weights.readings import Network
 
-BATCH = 256  # images at a time
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -55,7 +53,7 @@ def _logits(model: VGG7, probe: Probe) -> Array:
     """Logits for images that need not be in 0..1."""
     x = probe.images.astype(model.dtype)
     with np.errstate(all="ignore"):
-        return np.concatenate([model.forward(x[i : i + BATCH]) for i in range(0, len(x), BATCH)])
+        return np.concatenate([model.forward(x[some]) for some in model.inference_batches(len(x))])
 
 
 Explanation = tuple[tuple[str, ...], tuple[str, ...]]  # causes and fixes

@@ -67,10 +67,11 @@ def reader(path: Path) -> Reader:
 
 
 def by_suffix(path: Path, table: dict[str, Format]) -> Format:
-    """The entry of `table` for the suffix of `path`. Raises WeightsError on an unknown suffix."""
-    if path.suffix not in table:
-        *most, last = table
-        expected = f"a name ending in {', '.join(most)} or {last}"
-        found = repr(path.suffix) if path.suffix else "no suffix"
-        raise WeightsError(str(path), expected, found, "choose one of these formats")
-    return table[path.suffix]
+    """The entry of `table` for the end of a name. Raises WeightsError if there is none."""
+    for suffix, entry in table.items():
+        if path.suffix and path.name.endswith(suffix):
+            return entry
+    *most, last = table
+    expected = f"a name ending in {', '.join(most)} or {last}"
+    found = repr(path.suffix) if path.suffix else "no suffix"
+    raise WeightsError(str(path), expected, found, "choose one of these formats")

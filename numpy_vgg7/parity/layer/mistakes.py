@@ -226,7 +226,7 @@ def _samples(like: str, tensor: str) -> Iterator[Mistake]:
     if tensor in ("weight", "bias") or (like, tensor) == ("softmax_cross_entropy", "out"):
         for index, which in ((0, "first"), (-1, "last")):
             yield Mistake(
-                f"of the {which} sample of the batch only",
+                f"computed from the {which} sample of the batch only",
                 partial(_of_sample, tensor=tensor, index=index),
             )
             yield Mistake(
@@ -240,7 +240,7 @@ def _samples(like: str, tensor: str) -> Iterator[Mistake]:
     if (like, tensor) == ("softmax_cross_entropy", "out"):
         for index, which in ((0, "first"), (-1, "last")):
             yield Mistake(
-                f"of the {which} sample of the batch only, divided by N",
+                f"computed from the {which} sample of the batch only, and divided by N",
                 partial(_of_sample, tensor=tensor, index=index, over_n=True),
             )
     elif tensor == "weight":
@@ -267,7 +267,7 @@ def _samples(like: str, tensor: str) -> Iterator[Mistake]:
                 full = definition(t)[tensor]
                 return np.broadcast_to(full[index], full.shape)
 
-            yield Mistake(f"zero but for the {which} sample of the batch", only)
+            yield Mistake(f"zero except for the {which} sample of the batch", only)
             yield Mistake(f"the same for all samples: that of the {which} one", all_alike)
 
 
