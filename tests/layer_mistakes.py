@@ -91,7 +91,7 @@ EXAMPLES = [
     one("linear", "d_w = d_out.T @ x", "d_w = np.outer(d_out[0], x[0])", "from the first sample"),
     one("linear", "d_w = d_out.T @ x", "d_w = d_out.T @ x + 5e-4 * w", "0.0005 times the weight"),
     one("linear square", "dw += np", "dw = np", "from the last sample"),
-    one("linear square", "db += d_out[n]", "db = d_out[n]", "of the last"),
+    one("linear square", "db += d_out[n]", "db = d_out[n]", "from the last sample"),
     one("linear", "d_out.sum(axis=0)", "d_out.mean(axis=0)", "divided by the batch size N"),
     one("linear", "d_out.sum(axis=0)", "d_out", "not summed"),
     one("linear", "d_out.sum(axis=0)", "d_out.sum(axis=1)", "summed over axis 1"),
