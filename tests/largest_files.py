@@ -279,7 +279,7 @@ SHORT = {
     "empty.onnx": "4096", "RGBA.png": READ, "I;16.png": READ, "RGB.jpg": READ, "RGB.webp": READ,
     "probe.safetensors": READ,
 }  # fmt: skip
-FAR = {"links.weights.h5": "does not fit", "lists.pt": "a pickle of 16,700,000 bytes"}
+FAR = {"links.weights.h5": "does not fit", "lists.pt": "a pickle of 16,700,005 bytes"}
 
 
 def measure(name: str, path: Path) -> dict[str, Any]:
