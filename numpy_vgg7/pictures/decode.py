@@ -17,9 +17,10 @@ from numpy_vgg7.reading import PIXELS, FileKind, most_bytes, without_warnings
 
 MAX_PIXELS = 50_000_000  # as many as phones take
 MAX_EXACT = 2**24  # that are not reduced while they are read
-# Bytes of a pixel in memory: of what is decoded, and of what that is converted to. Others have OTHER.
-MODES = {"1": 2, "L": 1, "P": 5, "RGB": 4, "RGBA": 4, "F": 4, "I;16": 6, "I;16B": 6, "I;16L": 6}
-OTHER = 8
+# Bytes of a pixel in memory: of what is decoded, and of what that is converted to. Others have OTHER. Pillow
+# multiplies colours by their opacity before it reduces them.
+MODES = {"1": 2, "L": 1, "P": 9, "RGB": 4, "RGBA": 8, "F": 4, "I;16": 6, "I;16B": 6, "I;16L": 6}
+OTHER = 12
 EXACT = 12  # more, where images are not reduced before they are converted to numbers
 DECODERS = {"WEBP": 12, "TIFF": 4}  # more, of the decoder: canvases; a copy that is turned
 COEFFICIENTS = 6  # of a progressive JPEG, which is not reduced until all of it is read
