@@ -231,5 +231,5 @@ def _tensor(tensors: Tensors, name: str, shape: tuple[int, ...]) -> NDArray[Any]
     return tensor
 
 
-def _error(path: Path, expected: str, found: str, fix: str) -> CaseError:
+def _error(path: Path, expected: str, found: object, fix: str) -> CaseError:
     return CaseError(str(path), expected=expected, found=found, fix=fix)
