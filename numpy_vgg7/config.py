@@ -119,7 +119,9 @@ def read_config(path: Path) -> VGG7Config:
     except ConfigError as error:
         if error.what == str(path):
             raise
-        raise CONFIG_FILE.damaged(path, error) from error
+        if error.what == "configuration":
+            raise CONFIG_FILE.damaged(path, error.found) from error
+        raise ConfigError(f"{path}: {error.what}", error.expected, error.found, error.fix) from error
 
 
 PRESETS: dict[str, VGG7Config] = {

@@ -65,7 +65,7 @@ def words(found: object) -> str:
     if isinstance(found, OSError) and found.errno:
         if current_folder_is_gone(found):
             return "a current folder that was deleted"
-        return os.strerror(found.errno).lower()
+        return str(found.strerror or os.strerror(found.errno)).lower()
     try:
         return str(found)
     except Exception as error:  # of an object of the user

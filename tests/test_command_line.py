@@ -108,9 +108,7 @@ BAD_INPUT = {
     ),
     "an output folder that exists": (lambda d: ["train", "--out", d], ["new folder"]),
     "an unknown data set": (lambda d: ["train", "--data", "cifar"], ["cifar", "digits"]),
-    "an unknown preset": (lambda d: ["train", "--preset", "vgg16"], ["vgg16", "vgg7-wide"]),
     "a folder to resume that is not a run folder": (lambda d: ["train", "--resume", d], ["config.json"]),
-    "a negative learning rate": (lambda d: ["train", "--lr-fc", "-1"], ["lr_fc"]),
     "images of another size": (
         lambda d: [
             "evaluate",

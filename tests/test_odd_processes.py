@@ -153,10 +153,6 @@ SITUATIONS = {
         ("exercise new e", 3, TOO_LARGE),
         (TRAIN.format("small"), 3, TOO_LARGE),
     ]),
-    "little memory": (limited("RLIMIT_AS", 2**20), [
-        ("inspect {}/w.safetensors", 3, "memory"),
-        ("predict {}/p.png", 3, "memory"),
-    ]),
     "a umask of everything": (umask, [
         ("export {}/w.safetensors umask.npz", 0, "wrote umask.npz"),
         ("exercise new umask", 3, "umask"),

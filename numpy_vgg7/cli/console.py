@@ -58,6 +58,8 @@ def prepare_streams() -> None:
     if sys.stdout is None:
         with suppress(OSError):
             sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+    if sys.stderr is None:  # Click would write messages to the standard output
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # None if it is closed; anything where another program set it
             stream.reconfigure(errors="backslashreplace")
