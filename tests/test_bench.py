@@ -76,10 +76,11 @@ def test_threads_and_a_forced_kernel_are_reported(found):
 
 
 @pytest.mark.parametrize("names", ["nine", "article-b1,nine", ""])
-def test_an_unknown_case_is_a_usage_error(names):
+def test_an_unknown_case_is_one_line(names):
     done = numpy_vgg7("bench", "--cases", names)
-    assert done.code == 2
+    assert done.code == 3
     assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
     assert "article-b1, article-b64, vgg7-b64, wide-b64" in done.stderr
 
 

@@ -54,6 +54,10 @@ BAD_INPUT = {
         lambda d: ["train", "--data", _npz(d / "x.npz", images=np.zeros((20, 30, 30)))],
         ["image_size", "multiple of 4", "30"],
     ),
+    "a parity run at 30 pixels": (
+        lambda d: ["parity", "run", "--image-size", "30"],
+        ["--image-size: expected", "30"],
+    ),
     "groups that do not divide the channels": (
         lambda d: [
             "import",
@@ -108,7 +112,9 @@ BAD_INPUT = {
     ),
     "an output folder that exists": (lambda d: ["train", "--out", d], ["new folder"]),
     "an unknown data set": (lambda d: ["train", "--data", "cifar"], ["cifar", "digits"]),
+    "an unknown preset": (lambda d: ["train", "--preset", "vgg16"], ["vgg16", "vgg7-wide"]),
     "a folder to resume that is not a run folder": (lambda d: ["train", "--resume", d], ["config.json"]),
+    "a negative learning rate": (lambda d: ["train", "--lr-fc", "-1"], ["--lr-fc: expected"]),
     "images of another size": (
         lambda d: [
             "evaluate",

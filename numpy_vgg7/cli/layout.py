@@ -48,7 +48,7 @@ class Command(TyperCommand):
             raise
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. An error about settings that options gave is a usage error that names these."""
+        """Run the command. An error about settings that options gave names these options."""
         try:
             return super().invoke(ctx)
         except ConfigError as error:
@@ -56,12 +56,11 @@ class Command(TyperCommand):
             concerned = [parameter for parameter in self.params if parameter.name in names]
             if any(isinstance(ctx.params[parameter.name], Path) for parameter in concerned):
                 raise  # about a file with the name of an option
-            given = [option for option in concerned if _is_given(ctx, option)]
+            given = [option.opts[0] for option in concerned if _is_given(ctx, option)]
             if len(concerned) < len(names) or not given:
                 raise
-            message = str(error).removeprefix(f"{error.what}: ")
-            hint = " and ".join(repr(option.opts[0]) for option in given)
-            raise BadParameter(message, ctx, param_hint=hint) from error
+            what = " and ".join(given)
+            raise ConfigError(what, error.expected, error.found, error.fix) from error
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The parts of the usage line, without braces around what has no alternative."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from numpy_vgg7.cli.console import messages, problems
-from numpy_vgg7.errors import ConfigError, MissingDependencyError
+from numpy_vgg7.errors import MissingDependencyError
 from numpy_vgg7.limits import MOST_THREADS
 from numpy_vgg7.suggestions import instead
 
@@ -148,10 +148,11 @@ def print_notes(data: "Dataset") -> None:
 
 
 def require_one_of(name: str, value: str, known: Iterable[str]) -> None:
-    """Raise ConfigError, which is a usage error, unless an option has one of these values."""
+    """Raise a usage error unless an option has one of these values."""
     known = list(known)
     if value not in known:
-        raise ConfigError(name, f"one of {', '.join(known)}", repr(value), instead(value, known))
+        message = f"expected one of {', '.join(known)}, found {value!r}; {instead(value, known)}"
+        raise typer.BadParameter(message, param_hint=f"'--{name}'")
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:

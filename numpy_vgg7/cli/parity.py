@@ -9,7 +9,6 @@ from numpy_vgg7.cli import options
 from numpy_vgg7.cli.console import print_json, screen
 from numpy_vgg7.cli.layout import Command, Group
 from numpy_vgg7.cli.options import AsJson, track
-from numpy_vgg7.errors import ConfigError
 from numpy_vgg7.parity import CONTROL_SEEDS, TEST_SECONDS
 from numpy_vgg7.suggestions import instead
 
@@ -142,7 +141,8 @@ def prove_(
     if not chosen:
         names = [mutant.name for mutant in known]
         fix = instead(only, names, f"there are {len(names)}, such as {names[0]!r}")
-        raise ConfigError("only", "a part of the name of a bug", repr(only), fix)
+        message = f"expected a part of the name of a bug, found {only!r}; {fix}"
+        raise typer.BadParameter(message, param_hint="'--only'")
     if tests:
         _prove_tests(tests, own_tests.applicable(chosen), time_limit, as_json)
         return

@@ -142,8 +142,8 @@ def import_(
     writers = options.writers(out)
     known, functions = _configuration(preset, config, activations)
     probe = read_probe(check) if check else None
-    origin = Origin(known, functions, layout, flatten, tuple(map_ or ()), mean, std)
     try:
+        origin = Origin(known, functions, layout, flatten, tuple(map_ or ()), mean, std)
         model = options.read_weights(foreign, origin)
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
