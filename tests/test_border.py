@@ -29,7 +29,6 @@ from numpy_vgg7.training.config import TrainingConfig
 from numpy_vgg7.training.run_folder import RunConfig, create_folder, read_config
 from numpy_vgg7.weights import import_weights, save
 from tests.commands import ROOT
-from tests.largest_files import FAR, SHORT, in_new_process
 
 KIND = FileKind("text")
 
@@ -198,25 +197,6 @@ def test_compressed_images_in_black_and_white_are_no_bomb(tmp_path, dtype):
     times = {np.float32: 62.8, np.float64: 98}[dtype]  # as long as its file is all of MNIST
     times *= WIDEST / np.dtype(dtype).itemsize
     assert most_bytes(10**7, NUMBERS) >= times * 10**7, "all of MNIST would be refused"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the largest memory since a moment is in /proc")
-@pytest.mark.parametrize("name", SHORT)
-def test_a_file_below_1_mb_that_unpacks_as_far_as_it_may_takes_less_than_1_gb(tmp_path, name):
-    """The short form of `python -m tests.largest_files all`."""
-    found = in_new_process(name, tmp_path)
-    assert found["file"] < 1e6
-    assert SHORT[name] in found["outcome"]
-    assert found["peak"] < 1000, found
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the largest memory since a moment is in /proc")
-@pytest.mark.parametrize("name", FAR)
-def test_a_file_below_1_mb_that_would_take_more_than_it_may_is_refused_before(tmp_path, name):
-    found = in_new_process(name, tmp_path)
-    assert found["file"] < 1e6
-    assert FAR[name] in found["outcome"]
-    assert found["peak"] - found["before"] < 150, found
 
 
 def test_a_compressed_array_of_bytes_is_counted_as_what_it_becomes(tmp_path):
