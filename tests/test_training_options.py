@@ -238,6 +238,17 @@ def test_a_finished_training_says_so_and_its_results_are_scored_once(tmp_path, m
     assert record["epochs"] == 1
 
 
+@pytest.mark.parametrize(("words", "rest"), [((), ""), (("--threads", "2"), " --threads 2")])
+def test_an_interrupted_training_says_how_it_ends_with_the_same_bytes(tmp_path, monkeypatch, words, rest):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "train", interrupt)
+    done = run("train", *SMALL, *words, "--out", tmp_path / "run")
+    again = f"interrupted; continue with: numpy-vgg7 train --resume {tmp_path / 'run'}{rest}\n"
+    assert again in done.stderr
+
+
 def test_the_best_epoch_is_that_of_the_lowest_mean_loss():
     losses = [3, 1, 9, 2, 2, 2, 0.5, 0.5]  # the means over five epochs: 3, 2, 4.3, 3.75, 3.4, 3.2, 3.1, 1.4
     state = loop.State({}, {}, [loop.Epoch(i + 1, 0, 0, loss, 0, 0) for i, loss in enumerate(losses)])

@@ -145,6 +145,8 @@ def train(
         training.model.threads = threads
         folder = training.folder
         again = f"numpy-vgg7 train --resume {quote(str(folder.path))}"
+        if threads != 1:  # with another number, rounding errors are others
+            again += f" --threads {threads}"
         try:
             record, scores = session.train(training, as_json)
         except KeyboardInterrupt:
