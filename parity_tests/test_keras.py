@@ -154,7 +154,7 @@ def test_the_weights_as_npz_fit_keras(tmp_path):
 
 def test_a_name_that_keras_would_not_read_is_refused(tmp_path):
     model = random_model(CONFIGS["vgg7"], 3, "float32")
-    with pytest.raises(VGG7Error, match=r"ending in \.weights\.h5"):
+    with pytest.raises(VGG7Error, match=r"or \.weights\.h5, found"):
         save(tmp_path / "w.h5", model, writers(tmp_path / "w.h5"))
 
 

@@ -217,7 +217,7 @@ def test_a_csv_file_is_read(tmp_path, kind):
     ("content", "words"),
     [
         (NAMES + "\n" + "0," * 783 + "0\n", "no column named label"),
-        ("", "0 columns"),
+        ("", "an empty file"),
         (f"label,{NAMES}\n1,2,3\n", "CSV"),
         (f"label,{NAMES}\n", "at least one image"),
         (table(f"label,{NAMES}", LABELS[:3]).replace(",0,", ",x,", 1), "x"),

@@ -114,7 +114,7 @@ SITUATIONS = {
         ("doctor --json", 3, UNWRITABLE + "no space left on device"),
         ("predict {}/w.safetensors {}/p.png", 3, UNWRITABLE + "no space left on device"),
         ("export {}/w.safetensors full.npz", 3, UNWRITABLE + "no space left on device"),
-        ("train --epochs 0", 2, "'--epochs'"),
+        ("train --epochs 0", 3, "--epochs: expected"),
         ("inspect {}/missing.npz", 3, "found nothing there"),
     ]),
     "a broken pipe": (broken_pipe, [
@@ -122,7 +122,7 @@ SITUATIONS = {
         ("inspect {}/w.safetensors --json", 3, ""),
         ("--help", 3, ""),
         ("doctor --json", 3, ""),
-        ("train --epochs 0", 2, "'--epochs'"),
+        ("train --epochs 0", 3, "--epochs: expected"),
     ]),
     "a closed output": (closed(1), [
         ("inspect {}/w.safetensors", 3, UNWRITABLE + "bad file descriptor"),
@@ -131,17 +131,17 @@ SITUATIONS = {
         ("--version", 3, UNWRITABLE + "bad file descriptor"),
         ("export {}/w.safetensors closed.npz", 3, UNWRITABLE + "bad file descriptor"),
         ("exercise check {}", 3, "found nothing there"),
-        ("train --epochs 0", 2, "'--epochs'"),
+        ("train --epochs 0", 3, "--epochs: expected"),
     ]),
     "no streams at all": (closed(0, 1, 2), [
         ("inspect {}/w.safetensors", 3, ""),
         ("inspect {}/missing.npz", 3, ""),
-        ("train --epochs 0", 2, ""),
+        ("train --epochs 0", 3, ""),
     ]),
     "closed messages": (closed(2), [
         ("inspect {}/w.safetensors", 0, "sha256"),
         ("predict {}/p.png", 0, "p.png: "),
-        ("train --epochs 0", 2, ""),
+        ("train --epochs 0", 3, ""),
     ]),
     "a closed input": (closed(0), [
         ("inspect {}/w.safetensors", 0, "sha256"),
