@@ -10,6 +10,7 @@ from PIL import Image
 
 from numpy_vgg7 import VGG7, VGG7Config, cli
 from tests.commands import ROOT
+from tests.odd import run
 
 ODD_NAMES = (
     "[/b]", "[red]x[/red]", ":smile:", "a b", "-", "é", "\u202egnp", "\x1b[31m", "a\nb", "\udce9", "x" * 300,
@@ -94,16 +95,6 @@ def folder(tmp_path_factory):
     np.save(path / "i.npy", images)
     Image.fromarray(images[0]).save(path / "p.png")
     return path
-
-
-def run(words, monkeypatch, capsys):
-    """Exit code, standard output and standard error of a command in this process."""
-    monkeypatch.setattr(sys, "argv", ["numpy-vgg7", *words])
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(cli, "handle_stops", lambda handler: None)  # those of the tests stay
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    return (end.value.code or 0, *capsys.readouterr())
 
 
 def require_one_line(code, out, err):

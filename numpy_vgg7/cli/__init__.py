@@ -1,8 +1,7 @@
 """The command line. `main` turns errors into exit codes; the other modules contain one function per command.
 
-Exit codes: 0 success, 1 unexpected error, 2 usage, also values that an option cannot have, 3 bad input (one
-line, no traceback), 4 parity failed, 130 interrupted, 143 terminated, 129 hung up: 128 and the number of the
-signal.
+Exit codes: 0 success, 1 unexpected error, 2 usage, 3 bad input (one line, no traceback), 4 parity failed,
+130 interrupted, 143 terminated, 129 hung up: 128 and the number of the signal.
 """
 
 import os
